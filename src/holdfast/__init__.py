@@ -1,0 +1,44 @@
+"""Holdfast: the state layer for AI agents.
+
+One store holds every kind of state that an agent application has; one transaction can
+span them all; one journal records every change. `open` gives a store, `aopen` the same
+to be awaited.
+"""
+
+from holdfast import errors
+from holdfast.declared import kind
+from holdfast.engine import Table
+from holdfast.guarantees import Promise
+from holdfast.journal import Change
+from holdfast.contract import Kind, operation, query
+from holdfast.kinds.leases import Lease
+from holdfast.kinds.sessions import Message, Session
+from holdfast.kinds.tasks import Task
+from holdfast.limits import Limits
+from holdfast.opening import aopen, open
+from holdfast.page import Page
+from holdfast.store import Store
+from holdfast.transaction import OpenTransaction as Transaction
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Change",
+    "Kind",
+    "Lease",
+    "Limits",
+    "Message",
+    "Page",
+    "Promise",
+    "Session",
+    "Store",
+    "Table",
+    "Task",
+    "Transaction",
+    "aopen",
+    "errors",
+    "kind",
+    "open",
+    "operation",
+    "query",
+]

@@ -1,0 +1,497 @@
+"""The async faces of holdfast's kinds: the same calls, awaited.
+
+Written by `tools/afaces.py` from the registry of operations; not to be edited.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from typing import Any, Protocol
+
+from msgspec import UNSET, UnsetType
+
+from holdfast.codec import Json
+from holdfast.contract import Kind, Operation
+from holdfast.journal import Change, Journal, Stretch
+from holdfast.kinds.leases import Lease, Leases
+from holdfast.kinds.sessions import Message, Session, Sessions, SessionStatus
+from holdfast.kinds.tasks import Task, TaskLog, TaskMetrics, Tasks, TaskStatus
+from holdfast.page import Page
+
+
+class Performs(Protocol):
+    """What carries out an operation for an async face."""
+
+    async def perform(
+        self,
+        kind: type[Kind],
+        operation: Operation,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:  # noqa: ANN401
+        """Run it, to its commit."""
+        ...
+
+
+_JOURNAL = Journal.operations()
+
+
+class AsyncJournal:
+    """Every change, in order. `all_owners` is set where owners are looked across."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Journal) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def advance(self, name: str, to: int) -> int:
+        """Say that a named follower has worked up to a `seq`; gives that back.
+
+        Raises `Refused` if it is there already or past it: another process with the
+        same name was first, and this one's effects must not be kept.
+        """
+        return await self._target.perform(
+            self._kind, _JOURNAL["advance"], (name, to), {}
+        )
+
+    async def cursor(self, name: str) -> int:
+        """The `seq` up to which a named follower has worked; 0 at first."""
+        return await self._target.perform(self._kind, _JOURNAL["cursor"], (name,), {})
+
+    async def head(self) -> int:
+        """The newest moment; 0 if nothing was ever written."""
+        return await self._target.perform(self._kind, _JOURNAL["head"], (), {})
+
+    async def read(
+        self,
+        after: int = 0,
+        *,
+        limit: int = 100,
+        kinds: Iterable[str] | None = None,
+        id: str | None = None,
+        cursor: str | None = None,
+    ) -> Page[Change]:
+        """Changes after a `seq`, in order.
+
+        `kinds` takes names of kinds (`sessions`) and of their records (`message`);
+        `id` is that of a record, or of the one that it belongs to. The cursor leads
+        on; where it is None, all that is committed was read. Raises `Trimmed`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _JOURNAL["read"],
+            (after,),
+            {"limit": limit, "kinds": kinds, "id": id, "cursor": cursor},
+        )
+
+    async def stretch(
+        self,
+        after: int,
+        *,
+        limit: int = 200,
+        kinds: Iterable[str] | None = None,
+        id: str | None = None,
+    ) -> Stretch:
+        """As `read`, with the `seq` up to which was looked, found or not."""
+        return await self._target.perform(
+            self._kind,
+            _JOURNAL["stretch"],
+            (after,),
+            {"limit": limit, "kinds": kinds, "id": id},
+        )
+
+
+_LEASES = Leases.operations()
+
+
+class AsyncLeases:
+    """Leases on records of any kind. They are not journalled."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Leases) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def acquire(
+        self, kind: str, id: str, *, holder: str, seconds: float
+    ) -> Lease:
+        """Take a record for so many seconds; the same holder takes it over at once.
+
+        Raises `NotFound` (the record), `Held` (another holder's lease lives).
+        """
+        return await self._target.perform(
+            self._kind,
+            _LEASES["acquire"],
+            (kind, id),
+            {"holder": holder, "seconds": seconds},
+        )
+
+    async def get(self, kind: str, id: str) -> Lease | None:
+        """The live lease of a record, or None."""
+        return await self._target.perform(self._kind, _LEASES["get"], (kind, id), {})
+
+    async def release(self, kind: str, id: str, *, fence: int) -> bool:
+        """End a lease; False if it was over already."""
+        return await self._target.perform(
+            self._kind, _LEASES["release"], (kind, id), {"fence": fence}
+        )
+
+    async def renew(self, kind: str, id: str, *, fence: int, seconds: float) -> Lease:
+        """Let a lease end so many seconds from now. Raises `Fenced` if it is over."""
+        return await self._target.perform(
+            self._kind,
+            _LEASES["renew"],
+            (kind, id),
+            {"fence": fence, "seconds": seconds},
+        )
+
+
+_SESSIONS = Sessions.operations()
+
+
+class AsyncSessions:
+    """Conversations. Every call is one transaction of its own, or part of an open one."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Sessions) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def append(
+        self,
+        id: str,
+        role: str,
+        content: Json,
+        *,
+        message_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        expect: int | None = None,
+    ) -> Message:
+        """Add a message at the end, in the order of commits.
+
+        A `message_id` that is there with equal content gives that message back.
+        Raises `NotFound`, `Conflict` (the session is not at version `expect`),
+        `AlreadyExists`, `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _SESSIONS["append"],
+            (id, role, content),
+            {"message_id": message_id, "metadata": metadata, "expect": expect},
+        )
+
+    async def clear(self, id: str) -> int:
+        """Take all messages off; how many there were.
+
+        Raises `NotFound`, `Held`, `Fenced`.
+        """
+        return await self._target.perform(self._kind, _SESSIONS["clear"], (id,), {})
+
+    async def close(self, id: str) -> Session:
+        """Mark a session as completed. Raises `NotFound`, `Held`, `Fenced`."""
+        return await self._target.perform(self._kind, _SESSIONS["close"], (id,), {})
+
+    async def create(
+        self,
+        title: str = "",
+        *,
+        id: str | None = None,
+        parent: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        tags: Iterable[str] = (),
+        max_context_messages: int | None = None,
+    ) -> Session:
+        """Begin a session; one that is there with equal content is given back.
+
+        Raises `AlreadyExists` (the id, with other content), `NotFound` (the parent).
+        """
+        return await self._target.perform(
+            self._kind,
+            _SESSIONS["create"],
+            (title,),
+            {
+                "id": id,
+                "parent": parent,
+                "metadata": metadata,
+                "tags": tags,
+                "max_context_messages": max_context_messages,
+            },
+        )
+
+    async def delete(self, id: str) -> bool:
+        """Delete a session and its messages; True only if there was one.
+
+        Its children and its tasks stay, and are `orphaned`. Raises `Held`, `Fenced`.
+        """
+        return await self._target.perform(self._kind, _SESSIONS["delete"], (id,), {})
+
+    async def extend(
+        self, id: str, messages: Iterable[dict[str, Any]], *, expect: int | None = None
+    ) -> tuple[Message, ...]:
+        """Add messages at the end, all of them or none.
+
+        Each is a dict of `role` and `content`, and perhaps `id` and `metadata`.
+        Raises as `append` does.
+        """
+        return await self._target.perform(
+            self._kind, _SESSIONS["extend"], (id, messages), {"expect": expect}
+        )
+
+    async def get(self, id: str) -> Session:
+        """One session, without its messages. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _SESSIONS["get"], (id,), {})
+
+    async def history(self, id: str) -> AsyncIterator[Message]:
+        """Every message, oldest first, read page by page. Raises `NotFound`."""
+        cursor: str | None = None
+        while True:
+            page = await self._target.perform(
+                self._kind, _SESSIONS["history"], (id,), {"cursor": cursor}
+            )
+            for record in page:
+                yield record
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def list(
+        self,
+        *,
+        status: SessionStatus | None = None,
+        tag: str | None = None,
+        parent: str | None = None,
+        created_before: datetime | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Session]:
+        """Sessions, newest first; messages are never read."""
+        return await self._target.perform(
+            self._kind,
+            _SESSIONS["list"],
+            (),
+            {
+                "status": status,
+                "tag": tag,
+                "parent": parent,
+                "created_before": created_before,
+                "limit": limit,
+                "cursor": cursor,
+            },
+        )
+
+    async def messages(
+        self,
+        id: str,
+        last: int = 50,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Message]:
+        """The newest `last` messages, oldest of them first; the cursor leads back.
+
+        `before` and `after` are positions, and bound what is looked at. With `after`,
+        the page begins right behind it, and the cursor leads on. Raises `NotFound`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _SESSIONS["messages"],
+            (id, last),
+            {"before": before, "after": after, "cursor": cursor},
+        )
+
+    async def pop(self, id: str) -> Message | None:
+        """Take the newest message off; None if there is none.
+
+        Raises `NotFound`, `Held`, `Fenced`.
+        """
+        return await self._target.perform(self._kind, _SESSIONS["pop"], (id,), {})
+
+    async def update(
+        self,
+        id: str,
+        *,
+        expect: int | None = None,
+        title: str | UnsetType = UNSET,
+        status: SessionStatus | UnsetType = UNSET,
+        metadata: dict[str, Any] | None | UnsetType = UNSET,
+        tags: Iterable[str] | UnsetType = UNSET,
+        max_context_messages: int | None | UnsetType = UNSET,
+    ) -> Session:
+        """Change what is named, and leave the rest; `expect` is the session's version.
+
+        Raises `NotFound`, `Conflict` (another version), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _SESSIONS["update"],
+            (id,),
+            {
+                "expect": expect,
+                "title": title,
+                "status": status,
+                "metadata": metadata,
+                "tags": tags,
+                "max_context_messages": max_context_messages,
+            },
+        )
+
+
+_TASKS = Tasks.operations()
+
+
+class AsyncTasks:
+    """Units of work. Every call is one transaction of its own, or part of an open one."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Tasks) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def cancel(self, id: str) -> Task:
+        """Finish a task that is no longer wanted. Raises as `start` does."""
+        return await self._target.perform(self._kind, _TASKS["cancel"], (id,), {})
+
+    async def complete(self, id: str, result: Json = None) -> Task:
+        """Finish a task with its result. Raises as `start` does."""
+        return await self._target.perform(
+            self._kind, _TASKS["complete"], (id, result), {}
+        )
+
+    async def create(
+        self,
+        description: str,
+        *,
+        id: str | None = None,
+        tool: str | None = None,
+        session: str | None = None,
+        assigned_to: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> Task:
+        """Add a task; one that is there with equal content is given back.
+
+        Raises `AlreadyExists` (the id, with other content), `NotFound` (the session).
+        """
+        return await self._target.perform(
+            self._kind,
+            _TASKS["create"],
+            (description,),
+            {
+                "id": id,
+                "tool": tool,
+                "session": session,
+                "assigned_to": assigned_to,
+                "metadata": metadata,
+            },
+        )
+
+    async def delete(self, id: str) -> bool:
+        """Delete a task and its log; True only if there was one.
+
+        Raises `Held`, `Fenced`.
+        """
+        return await self._target.perform(self._kind, _TASKS["delete"], (id,), {})
+
+    async def fail(self, id: str, error: str) -> Task:
+        """Finish a task with what went wrong. Raises as `start` does."""
+        return await self._target.perform(self._kind, _TASKS["fail"], (id, error), {})
+
+    async def get(self, id: str) -> Task:
+        """One task. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _TASKS["get"], (id,), {})
+
+    async def hold(self, id: str) -> Task:
+        """Set a task to wait for something. Raises as `start` does."""
+        return await self._target.perform(self._kind, _TASKS["hold"], (id,), {})
+
+    async def list(
+        self,
+        *,
+        status: TaskStatus | None = None,
+        session: str | None = None,
+        tool: str | None = None,
+        stale: bool = False,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Task]:
+        """Tasks, newest first.
+
+        With `stale`, those in progress whose last lease is over: their holder died or
+        left them, and they can be taken over.
+        """
+        return await self._target.perform(
+            self._kind,
+            _TASKS["list"],
+            (),
+            {
+                "status": status,
+                "session": session,
+                "tool": tool,
+                "stale": stale,
+                "limit": limit,
+                "cursor": cursor,
+            },
+        )
+
+    async def log(
+        self, id: str, message: str, level: str = "info", type: str = "system"
+    ) -> TaskLog:
+        """Add a line to a task's log. Raises `NotFound`, `Held`, `Fenced`."""
+        return await self._target.perform(
+            self._kind, _TASKS["log"], (id, message, level, type), {}
+        )
+
+    async def logs(
+        self, id: str, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[TaskLog]:
+        """Lines of a task's log, oldest first. Raises `NotFound`."""
+        return await self._target.perform(
+            self._kind, _TASKS["logs"], (id,), {"limit": limit, "cursor": cursor}
+        )
+
+    async def metrics(self) -> TaskMetrics:
+        """How many tasks there are, by status, and how long completed ones took."""
+        return await self._target.perform(self._kind, _TASKS["metrics"], (), {})
+
+    async def progress(
+        self, id: str, done: float, total: float | None = None, note: str | None = None
+    ) -> Task:
+        """Say how far a task has come, in units of your own.
+
+        Raises `NotFound`, `Refused` (the task is finished), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind, _TASKS["progress"], (id, done, total, note), {}
+        )
+
+    async def start(self, id: str) -> Task:
+        """Take a task into progress; a failed one is tried again.
+
+        Raises `NotFound`, `Refused` (from a status that cannot start), `Held`,
+        `Fenced`.
+        """
+        return await self._target.perform(self._kind, _TASKS["start"], (id,), {})
+
+    async def update(
+        self,
+        id: str,
+        *,
+        expect: int | None = None,
+        description: str | UnsetType = UNSET,
+        tool: str | None | UnsetType = UNSET,
+        session: str | None | UnsetType = UNSET,
+        assigned_to: str | None | UnsetType = UNSET,
+        metadata: dict[str, Any] | None | UnsetType = UNSET,
+    ) -> Task:
+        """Change what is named, and leave the rest; `expect` is the task's version.
+
+        Raises `NotFound`, `Conflict` (another version), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _TASKS["update"],
+            (id,),
+            {
+                "expect": expect,
+                "description": description,
+                "tool": tool,
+                "session": session,
+                "assigned_to": assigned_to,
+                "metadata": metadata,
+            },
+        )

@@ -1,0 +1,282 @@
+"""The async store: the same calls, awaited.
+
+Answers for: what a user of asyncio holds in hand.
+Leaves to others: what each call means: `store` says that, and the kinds do.
+Always holds: an event loop is never blocked by a disk; a caller that is cancelled while
+it waits leaves no half of a unit: either all of it is committed (it may still be, if
+its turn had come), or nothing.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from holdfast import edges
+from holdfast.afaces import AsyncJournal, AsyncLeases, AsyncSessions, AsyncTasks
+from holdfast.atransaction import AsyncTransaction
+from holdfast.contract import Kind, Operation
+from holdfast.core import Core, Usage
+from holdfast.engine import Report, Terms
+from holdfast.faces import async_face
+from holdfast.journal import Change
+from holdfast.kinds.leases import Lease
+from holdfast.page import Page
+from holdfast.runtime.aworking import AsyncHeldLease, AsyncWork, held, work
+from holdfast.runtime.following import AsyncFollower, follow_async
+from holdfast.store import Store
+from holdfast.transaction import OpenTransaction
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_TRANSACTION_SECONDS = 1.0
+_WORK_SECONDS = 30.0
+
+
+class AsyncStoreTasks(AsyncTasks):
+    """Tasks as an async store shows them: with `work`."""
+
+    _target: "AsyncStore"
+
+    @asynccontextmanager
+    async def work(
+        self, id: str, *, seconds: float = _WORK_SECONDS, holder: str | None = None
+    ) -> AsyncIterator[AsyncWork]:
+        """As `store.tasks.work`: a task under a lease, which is renewed meanwhile."""
+        store = self._target
+        async with (
+            store.lease("tasks", id, holder=holder, seconds=seconds) as lease,
+            work(lease, id, seconds) as handle,
+        ):
+            yield handle
+
+
+class AsyncStoreJournal(AsyncJournal):
+    """The journal as an async store shows it: with iterators that wait for more."""
+
+    _target: "AsyncStore"
+
+    async def follow(
+        self,
+        after: int | None = None,
+        *,
+        kinds: Iterable[str] | None = None,
+        id: str | None = None,
+    ) -> AsyncIterator[Change]:
+        """As `store.journal.follow`; None stands for the first `async for`."""
+        start = await self.head() if after is None else after
+        kinds = None if kinds is None else tuple(kinds)
+        engine = self._target._core.engine  # noqa: SLF001
+        async for change in follow_async(
+            lambda place: self.stretch(place, kinds=kinds, id=id), start, engine
+        ):
+            yield change
+
+    def follower(self, name: str) -> AsyncFollower:
+        """A follower that keeps its place in the journal with its effects."""
+        return AsyncFollower(name, self._target)
+
+
+class AsyncEveryList:
+    """The list of one kind over all owners, awaited."""
+
+    def __init__(self, list_of: Callable[..., Page[Any]]) -> None:
+        self._list_of = list_of
+
+    async def list(self, **filters: Any) -> Page[Any]:  # noqa: ANN401
+        """As `store.across_owners().<kind>.list`."""
+        return await asyncio.to_thread(self._list_of, **filters)
+
+
+class AsyncAcrossOwners:
+    """Lists of every kind that has one, and the journal, over all owners."""
+
+    def __init__(self, store: Store, journal: AsyncStoreJournal) -> None:
+        self._across = store.across_owners()
+        self.journal = journal
+
+    def __getattr__(self, name: str) -> AsyncEveryList:
+        return AsyncEveryList(getattr(self._across, name).list)
+
+
+class AsyncStore:
+    """An open store, pinned to one owner, for asyncio. Many tasks may share it.
+
+    `holdfast.aopen` gives one, or `store.aio`. Every kind is an attribute.
+    """
+
+    sessions: AsyncSessions
+    tasks: AsyncStoreTasks
+    leases: AsyncLeases
+    journal: AsyncStoreJournal
+
+    def __init__(self, core: Core, terms: Terms) -> None:
+        self._core = core
+        self._terms = terms
+        for name, kind in core.registry.kinds.items():
+            setattr(self, name, async_face(kind, self, _SHOWN.get(name)))
+
+    @property
+    def owner(self) -> str:
+        """Whose state this store reads and writes."""
+        return self._terms.owner
+
+    @property
+    def place(self) -> str:
+        """Where the store is: a path, or `:memory:`."""
+        return self._core.engine.place
+
+    @property
+    def sync(self) -> Store:
+        """The sync face of this store; its calls block."""
+        return Store(self._core, self._terms)
+
+    def owned_by(self, owner: str) -> "AsyncStore":
+        """The same store, pinned to another owner."""
+        terms = self._terms
+        owner = edges.owner_of(owner)
+        return AsyncStore(
+            self._core, Terms(owner=owner, actor=terms.actor, cause=terms.cause)
+        )
+
+    def holding(self, lease: Lease) -> "AsyncStore":
+        """The same store, whose writes carry a lease."""
+        return AsyncStore(self._core, self._core.terms(self._terms, lease=lease))
+
+    async def owners(self) -> list[str]:
+        """Everyone who owns a record here, in order."""
+        return await self._read(self._core.owners_in)
+
+    async def usage(self, owner: str | None = None) -> Usage:
+        """How many rows and bytes an owner has here (None: this store's own)."""
+        if owner is not None:
+            return await self.owned_by(owner).usage()
+        return await self._read(self._core.usage)
+
+    def across_owners(self) -> AsyncAcrossOwners:
+        """Lists and the journal over all owners, read-only."""
+        kind = self._core.registry.kinds["journal"]
+        every = type("Journal", (kind,), {"all_owners": True})
+        return AsyncAcrossOwners(self.sync, AsyncStoreJournal(self, every))
+
+    @asynccontextmanager
+    async def transaction(
+        self,
+        actor: str | None = None,
+        cause: str | None = None,
+        lease: Lease | None = None,
+        timeout_seconds: float = _TRANSACTION_SECONDS,
+    ) -> AsyncIterator[AsyncTransaction]:
+        """All of what is done through it is committed together, or none of it.
+
+        It keeps every other writer waiting while the block awaits, and is rolled back
+        after `timeout_seconds`; `run` is the better way.
+        """
+        core = self._core
+        core.refuse_inside("transaction")
+        seconds = edges.seconds_of(timeout_seconds, "timeout_seconds", core.limits)
+        terms = core.terms(self._terms, actor, cause, lease)
+        loan = await core.engine.lend(terms, seconds)
+        try:
+            await loan.do(core.entering)
+            yield AsyncTransaction(loan, core)
+        except BaseException:
+            await loan.end(keep=False)
+            raise
+        await loan.end(keep=True)
+
+    async def run(
+        self,
+        function: Callable[Concatenate[OpenTransaction, P], T],
+        *args: P.args,
+        once: str | None = None,
+        actor: str | None = None,
+        cause: str | None = None,
+    ) -> T:
+        """Run a plain function of an open transaction, to its commit.
+
+        It runs on the engine's thread, may be run again after a conflict, and may share
+        its commit with others; so it should do nothing but use `tx`, whose calls are
+        not awaited. With `once`, it is committed once for all time under that key, and
+        a repeat gives the result that was kept.
+        """
+        core = self._core
+        work = core.running(function, args, once)
+        unit = core.unit(work, core.terms(self._terms, actor, cause))
+        unit.awaited(asyncio.get_running_loop().create_future())
+        core.engine.post(unit)
+        return await unit.answer()
+
+    async def call(self, name: str, args: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
+        """Carry out an operation by its name, from plain data."""
+        kind, operation, kwargs = self._core.named(name, args or {})
+        return await self.perform(kind, operation, (), kwargs)
+
+    def operations(self) -> Mapping[str, Operation]:
+        """Every operation by its name, as `call` takes it."""
+        return self.sync.operations()
+
+    @asynccontextmanager
+    async def lease(
+        self, kind: str, id: str, *, holder: str | None = None, seconds: float = 30.0
+    ) -> AsyncIterator[AsyncHeldLease]:
+        """Hold a record for a block of code: nobody else may write to it meanwhile."""
+        async with held(self, kind, id, holder, seconds, self._core.clock) as lease:
+            yield lease
+
+    def of(self, kind: type[Kind]) -> Any:  # noqa: ANN401
+        """The async face of a kind, by its class."""
+        return async_face(kind, self, _SHOWN.get(kind.name))
+
+    async def check(self) -> Report:
+        """Look for damage: in the file, the journal, and the rows. Reads all of it."""
+        return await asyncio.to_thread(self._core.engine.check)
+
+    async def close(self) -> None:
+        """Finish what was begun, and let go of the file. Safe to call twice."""
+        await asyncio.to_thread(self._core.engine.close)
+
+    async def perform(
+        self,
+        kind: type[Kind],
+        operation: Operation,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:  # noqa: ANN401
+        """Carry out one operation; what every method of every kind comes down to."""
+        unit = self._core.prepared(kind, operation, args, kwargs, self._terms)
+        unit.awaited(asyncio.get_running_loop().create_future())
+        engine = self._core.engine
+        if operation.reads:
+            engine.post_read(unit)
+        else:
+            engine.post(unit)
+        return await unit.answer()
+
+    async def __aenter__(self) -> "AsyncStore":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<holdfast.AsyncStore {self.place!r} owner={self.owner!r}>"
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        raise AttributeError(f"a store has no kind {name!r}; declare it before opening")
+
+    async def _read(self, work: Callable[[Any], T]) -> T:
+        self._core.refuse_inside("a read")
+        unit = self._core.unit(work, self._terms)
+        unit.awaited(asyncio.get_running_loop().create_future())
+        self._core.engine.post_read(unit)
+        return await unit.answer()
+
+
+_SHOWN: dict[str, type[Any]] = {
+    "sessions": AsyncSessions,
+    "tasks": AsyncStoreTasks,
+    "leases": AsyncLeases,
+    "journal": AsyncStoreJournal,
+}
+"""The written async faces; other kinds get theirs made when a store is opened."""

@@ -1,0 +1,80 @@
+"""Time, ids and chance: the only source of each.
+
+Answers for: what time it is, in integer microseconds since 1970 UTC; new ids; and how
+times look at the surface (aware UTC datetimes).
+Leaves to others: keeping a store's own time from going backwards (the engine).
+Always holds: nothing else in holdfast reads a clock or a random number.
+"""
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_MASK_74 = (1 << 74) - 1
+_VERSION_7 = 0x7 << 76
+_VARIANT = 0x2 << 62
+
+
+class Clock(Protocol):
+    """Where a store takes its time and its chance from; tests own one."""
+
+    def now_us(self) -> int:
+        """Microseconds since 1970 UTC."""
+        ...
+
+    def chance(self) -> int:
+        """A whole number of 74 random bits."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock and the operating system's randomness."""
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def chance(self) -> int:
+        return int.from_bytes(os.urandom(10)) & _MASK_74
+
+
+class ManualClock:
+    """A clock that stands until it is told to move, with chance from a count.
+
+    `start_us` is where it stands at first.
+    """
+
+    def __init__(self, start_us: int = 1_750_000_000_000_000) -> None:
+        self._now_us = start_us
+        self._draws = 0
+
+    def now_us(self) -> int:
+        return self._now_us
+
+    def chance(self) -> int:
+        self._draws += 1
+        return self._draws << 20
+
+    def advance(self, seconds: float) -> None:
+        """Move by so many seconds; a negative number moves it back."""
+        self._now_us += round(seconds * 1_000_000)
+
+
+def uuid7(at_us: int, chance: int) -> str:
+    """A UUID of version 7 (RFC 9562, section 5.7): sorted by time, then by chance."""
+    ms = (at_us // 1000) & 0xFFFF_FFFF_FFFF
+    high, low = (chance >> 62) & 0xFFF, chance & 0x3FFF_FFFF_FFFF_FFFF
+    text = f"{ms << 80 | _VERSION_7 | high << 64 | _VARIANT | low:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def to_datetime(at_us: int) -> datetime:
+    """Microseconds since 1970 as an aware UTC datetime."""
+    return _EPOCH + timedelta(microseconds=at_us)
+
+
+def to_us(at: datetime) -> int:
+    """An aware datetime as microseconds since 1970 UTC."""
+    return (at - _EPOCH) // _MICROSECOND

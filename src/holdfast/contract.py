@@ -1,0 +1,213 @@
+"""Kinds: what a kind of state is, and how its operations are found.
+
+Answers for: the class that every kind derives from, the marks `operation`, `query` and
+`every_page`, and the registry that all faces are made from.
+Leaves to others: what each kind means (`kinds/`), running a unit (engines).
+Always holds: an operation is registered once, with its signature; its arguments are
+checked before its unit starts; it never commits, waits or reads a clock by itself.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
+
+from holdfast import edges
+from holdfast.engine import Part, Table, Transaction
+from holdfast.errors import Held, NotFound, Refused
+from holdfast.guarantees import Guarantee, Promise, guarantee
+from holdfast.limits import Limits
+from holdfast.page import Page
+from holdfast.statements import shipped
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+K = TypeVar("K", bound="Kind")
+
+
+class Operation:
+    """A method of a kind, as the registry knows it."""
+
+    __slots__ = ("_checks", "function", "name", "paged", "reads")
+
+    def __init__(
+        self, function: Callable[..., Any], *, reads: bool, paged: bool = False
+    ) -> None:
+        self.function = function
+        self.name = function.__name__
+        self.reads = reads
+        self.paged = paged
+        self._checks: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+
+    def prepare(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], limits: Limits
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Check arguments, each by its annotation; values come out encoded."""
+        positional, named = self._checks or self._find_checks()
+        checked = [
+            check(value, name, limits)
+            for (name, check), value in zip(positional, args, strict=False)
+        ]
+        if len(checked) < len(args):
+            checked.extend(args[len(checked) :])  # the call itself will complain
+        for name, value in kwargs.items():
+            if name in named:
+                kwargs[name] = named[name](value, name, limits)
+        return checked, kwargs
+
+    def _find_checks(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        hints = inspect.get_annotations(self.function, eval_str=True)
+        hints.pop("return", None)
+        named = {name: edges.check_for(hint) for name, hint in hints.items()}
+        places = [
+            parameter.name
+            for parameter in list(self.signature.parameters.values())[1:]
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        ]
+        self._checks = tuple((name, named[name]) for name in places), named
+        return self._checks
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """The method's signature, `self` included."""
+        return inspect.signature(self.function)
+
+    def __get__(self, kind: "Kind | None", owner: type["Kind"]) -> Any:  # noqa: ANN401
+        if kind is None:
+            return self
+        return functools.partial(self._call_within, kind)
+
+    def _call_within(self, kind: "Kind", /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        checked, named = self.prepare(args, kwargs, kind.tx.limits)
+        if self.paged:
+            return each(functools.partial(self.function, kind, *checked, **named))
+        return self.function(kind, *checked, **named)
+
+
+def operation(function: F) -> F:
+    """Mark a method that writes."""
+    return cast("F", Operation(function, reads=False))
+
+
+def query(function: F) -> F:
+    """Mark a method that only reads."""
+    return cast("F", Operation(function, reads=True))
+
+
+def every_page(
+    function: Callable[Concatenate[K, P], Page[R]],
+) -> Callable[Concatenate[K, P], Iterator[R]]:
+    """Mark a method that gives a page for a `cursor`; callers get all, one by one."""
+    marked = Operation(function, reads=True, paged=True)
+    return cast("Callable[Concatenate[K, P], Iterator[R]]", marked)
+
+
+def each(page_at: Callable[..., Page[R]]) -> Iterator[R]:
+    cursor = None
+    while True:
+        page = page_at(cursor=cursor)
+        yield from page
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+class Kind:
+    """One kind of state, within a transaction.
+
+    `name` is what a store calls it, `promise` what it guarantees; `tables` are its
+    tables of state, the first being the one whose rows have the ids that callers use.
+    """
+
+    name: ClassVar[str]
+    promise: ClassVar[Promise]
+    tables: ClassVar[tuple[Table, ...]] = ()
+    sql: ClassVar[str] = ""
+    migrations: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, tx: Transaction) -> None:
+        self.tx = tx
+        self.owner = tx.terms.owner
+
+    @classmethod
+    def operations(cls) -> dict[str, Operation]:
+        """The operations of this kind, by name."""
+        found = {
+            name: member
+            for ancestor in reversed(cls.__mro__)
+            for name, member in vars(ancestor).items()
+            if isinstance(member, Operation)
+        }
+        return dict(sorted(found.items()))
+
+    @classmethod
+    def part(cls) -> Part:
+        """What this kind brings into the schema."""
+        sql = cls.sql or shipped(cls.name)
+        return Part(cls.name, sql, cls.tables, cls.migrations)
+
+    @classmethod
+    def guarantee(cls) -> Guarantee:
+        """What this kind promises, in words."""
+        journalled = any(table.journalled for table in cls.tables)
+        return guarantee(cls.name, cls.promise, journalled=journalled)
+
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """How many rows the owner has in each table, and their bytes."""
+        return {}
+
+    def tidy(self, limit: int) -> bool:
+        """Delete at most `limit` rows that are out of sight; whether some are left."""
+        return False
+
+    def guard(self, id: str) -> None:
+        """Let a write to a record pass only if no other holder has a live lease on it.
+
+        Raises `Held`.
+        """
+        row = self.tx.one("lease_get", kind=self.name, owner=self.owner, id=id)
+        if row is not None and row[2] > self.tx.now:
+            self._pass(id, fence=row[1])
+
+    def _pass(self, id: str, *, fence: int | None) -> None:
+        """Refuse unless the record is free (None) or this unit has that fence."""
+        mine = self.tx.terms.fence
+        if fence is None or (
+            mine is not None
+            and (mine.kind, mine.id, mine.number) == (self.name, id, fence)
+        ):
+            return
+        raise Held(
+            f"{self.name} {id!r} is leased to another holder; nothing was written: "
+            "wait until the lease ends, or write through it (store.holding(lease))"
+        )
+
+    def not_found(self, id: str) -> NotFound:
+        """The error for an id that this kind does not have."""
+        return NotFound(self.tables[0].name, id)
+
+
+class Registry:
+    """The kinds that a store has, by name, each with its operations."""
+
+    def __init__(self, kinds: Mapping[str, type[Kind]]) -> None:
+        self.kinds = dict(kinds)
+        self.operations = {
+            f"{name}.{operation_name}": (kind, found)
+            for name, kind in kinds.items()
+            for operation_name, found in kind.operations().items()
+        }
+
+    def operation(self, name: str) -> tuple[type[Kind], Operation]:
+        """The kind and the operation behind a name such as `sessions.append`."""
+        try:
+            return self.operations[name]
+        except KeyError:
+            raise Refused(
+                f"there is no operation {name!r}; sorted(store.operations()) has all"
+            ) from None
+
+    def parts(self) -> tuple[Part, ...]:
+        """What the kinds bring into the schema, in order."""
+        return tuple(kind.part() for kind in self.kinds.values())

@@ -1,0 +1,95 @@
+"""Declared kinds: holdfast's own and a user's, as every store opened from now on.
+
+Answers for: `holdfast.kind(…)`, and the registry that a store is opened with.
+Always holds: a name is declared once, is no attribute that a store has for itself, and
+every table of a kind has the columns that the journal and the owners' wall need.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from holdfast.engine import Table
+from holdfast.errors import Refused
+from holdfast.guarantees import Guarantee, Promise
+from holdfast.journal import Journal
+from holdfast.contract import Kind, Registry
+from holdfast.kinds.leases import Leases
+from holdfast.kinds.sessions import Sessions
+from holdfast.kinds.tasks import Tasks
+from holdfast.statements import TABLES, parse
+
+K = TypeVar("K", bound=type[Kind])
+OURS: tuple[type[Kind], ...] = (Journal, Leases, Sessions, Tasks)
+"""The kinds that every store has."""
+_declared: dict[str, type[Kind]] = {kind.name: kind for kind in OURS}
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_CREATED = re.compile(r"create table (\w+) \((.*?)\n\)", re.DOTALL | re.IGNORECASE)
+_NEEDED = {"no": "integer primary key", "owner": "text not null"}
+
+
+def kind(
+    name: str,
+    *,
+    sql: str,
+    promise: Promise = Promise.DURABLE,
+    json: Iterable[str] = (),
+    migrations: Iterable[str] = (),
+) -> Callable[[K], K]:
+    """Declare a kind of state of your own; every store opened from now on has it.
+
+    Decorates a class that derives from `Kind`. `sql` has the form of holdfast's own
+    `.sql` files: a block `-- tables --`, then named statements. `json` names columns
+    that hold JSON text. `migrations` lead older stores' tables to those of `sql`, which
+    is always today's. Raises `Refused` for a name or a table that cannot be.
+    """
+    tables = tuple(
+        Table(found, json=tuple(json)) for found in _tables(name, parse(sql)[TABLES].text)
+    )
+
+    def declare(cls: K) -> K:
+        _refuse_taken(name, cls)
+        cls.name, cls.promise, cls.tables = name, promise, tables
+        cls.sql, cls.migrations = sql, tuple(migrations)
+        _declared[name] = cls
+        return cls
+
+    return declare
+
+
+def registry() -> Registry:
+    """The kinds that are declared now."""
+    known = {name: found.tables for name, found in _declared.items()}
+    journal = type("Journal", (Journal,), {"known": known, "__doc__": Journal.__doc__})
+    return Registry({**_declared, "journal": journal})
+
+
+def guarantees() -> tuple[Guarantee, ...]:
+    """What each declared kind of state promises."""
+    return tuple(found.guarantee() for found in _declared.values())
+
+
+def _refuse_taken(name: str, cls: type[Kind]) -> None:
+    from holdfast.store import Store  # noqa: PLC0415  # it imports this file
+
+    if not _NAME.fullmatch(name):
+        raise Refused(f"{name!r} is no name for a kind (lower case, a-z, 0-9, _)")
+    taken = _declared.get(name)
+    same = taken is not None and taken.__qualname__ == cls.__qualname__
+    if hasattr(Store, name) or taken in OURS or (taken is not None and not same):
+        raise Refused(f"a store has {name!r} already: give the kind another name")
+
+
+def _tables(kind_name: str, text: str) -> list[str]:
+    found = {match[1]: match[2] for match in _CREATED.finditer(text)}
+    if not found:
+        raise Refused(f"kind {kind_name!r}: no `create table name (` in its tables")
+    for table, columns in found.items():
+        for column, wanted in _NEEDED.items():
+            if not re.search(rf"^\s*{column} {wanted}", columns, re.MULTILINE):
+                raise Refused(
+                    f"kind {kind_name!r}: table {table} needs `{column} {wanted}`"
+                )
+    if "unique (owner, id)" not in found[next(iter(found))]:
+        raise Refused(f"kind {kind_name!r}: its first table needs `unique (owner, id)`")
+    return list(found)

@@ -1,0 +1,241 @@
+"""Edges: what is checked of an argument, once, before its unit of work starts.
+
+Answers for: ids, names and texts that are safe to keep, values that can be stored,
+times that know their zone, numbers in range; and turning an operation's annotations
+into those checks.
+Leaves to others: what an argument means (kinds).
+Always holds: a check raises before anything is written, and names the argument.
+"""
+
+import re
+import types
+from collections.abc import Callable
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from holdfast import codec
+from holdfast.errors import InvalidId, NotStorable, WrongType
+from holdfast.limits import Limits, hold
+
+T = TypeVar("T")
+Check: TypeAlias = Callable[[Any, str, Limits], Any]
+
+_ID_CHARACTERS = 200
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\ud800-\udfff\u2028\u2029]")
+_DOTS = re.compile(r"\.+")
+_NAME = re.compile(r"[^\W\d][\w.:-]{0,63}")
+_MAX_NUMBER = 2**53
+
+
+class Edge(msgspec.Struct, frozen=True):
+    """Marks an annotation with the check that its arguments pass."""
+
+    check: Check
+
+
+def id_of(value: object, name: str, limits: Limits | None = None) -> str:
+    """An id: 1 to 200 printable characters, nothing that could leave a folder."""
+    if type(value) is not str:
+        raise wrong_type(name, "text", value)
+    if value.isascii() and value.isalnum() and len(value) <= _ID_CHARACTERS:
+        return value
+    if not 0 < len(value) <= _ID_CHARACTERS:
+        raise InvalidId(
+            f"{name}: an id has 1 to {_ID_CHARACTERS} characters, not {len(value)}"
+        )
+    if _UNSAFE.search(value) or _DOTS.fullmatch(value) or value != value.strip():
+        raise InvalidId(
+            f"{name}: {value!r} is not safe as an id (printable characters only, "
+            "no slash or backslash, not just dots, no space at an end)"
+        )
+    return value
+
+
+def owner_of(value: object, name: str = "owner", limits: Limits | None = None) -> str:
+    """An owner: an id, or the empty text that stands for a store's only owner."""
+    return "" if value == "" else id_of(value, name)
+
+
+def name_of(value: object, name: str, limits: Limits) -> str:
+    """A short name: a letter, then up to 63 letters, digits, `_`, `.`, `:`, `-`."""
+    if type(value) is not str and not isinstance(value, str):
+        raise wrong_type(name, "text", value)
+    if not _NAME.fullmatch(value):
+        raise InvalidId(
+            f"{name}: {value[:80]!r} is no short name (a letter, then up to 63 "
+            "letters, digits, or _ . : -)"
+        )
+    return str(value)
+
+
+def text_of(value: object, name: str, limits: Limits) -> str:
+    """A short text, within `limits.text_bytes`."""
+    if not isinstance(value, str):
+        raise wrong_type(name, "text", value)
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise NotStorable(f"{name}: text with a lone surrogate") from None
+    if "\x00" in value:
+        raise NotStorable(f"{name}: text with a NUL character")
+    hold(size, limits.text_bytes, name, "text_bytes")
+    return str(value)
+
+
+def document_of(value: object, name: str, limits: Limits) -> Any:  # noqa: ANN401
+    """A value that JSON can carry, checked and encoded, within `limits.value_bytes`."""
+    try:
+        found = codec.document(value)  # type: ignore[arg-type]
+    except NotStorable as error:
+        raise NotStorable(name + str(error).removeprefix("value")) from None
+    if len(found.text) * 4 > limits.value_bytes:
+        hold(len(found.text.encode()), limits.value_bytes, name, "value_bytes")
+    return found
+
+
+def object_of(value: object, name: str, limits: Limits) -> Any:  # noqa: ANN401
+    """A JSON object (a dict), checked and encoded; or None."""
+    if value is None or type(value) is codec.Document:
+        return value
+    if not isinstance(value, dict):
+        raise wrong_type(name, "a dict", value)
+    return document_of(value, name, limits)
+
+
+def count_of(value: object, name: str, limits: Limits) -> int:
+    """A whole number from 0 on."""
+    number = _integer(value, name, limits)
+    if number < 0:
+        raise WrongType(f"{name}: {number} is below 0")
+    return number
+
+
+def page_of(value: object, name: str, limits: Limits) -> int:
+    """How many records a page may have: 1 to `limits.page`."""
+    number = _integer(value, name, limits)
+    if number < 1:
+        raise WrongType(f"{name}: a page has at least 1 record, not {number}")
+    hold(number, limits.page, name, "page")
+    return number
+
+
+def seconds_of(value: object, name: str, limits: Limits) -> float:
+    """A time span in seconds, above 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise wrong_type(name, "a number of seconds", value)
+    if not 0 < value < _MAX_NUMBER:
+        raise WrongType(f"{name}: {value} seconds is no time span")
+    return float(value)
+
+
+def number_of(value: object, name: str, limits: Limits) -> float | int:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise wrong_type(name, "a number", value)
+    if not -_MAX_NUMBER <= value <= _MAX_NUMBER:
+        raise WrongType(f"{name}: {value} is out of range")
+    return value
+
+
+def time_of(value: object, name: str, limits: Limits) -> datetime:
+    """A time that knows its zone; text in ISO 8601 is taken too."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise WrongType(f"{name}: {value!r} is no time in ISO 8601") from None
+    if not isinstance(value, datetime):
+        raise wrong_type(name, "a time", value)
+    if value.tzinfo is None:
+        raise WrongType(
+            f"{name}: {value} has no time zone (use datetime.now(UTC), "
+            "or .replace(tzinfo=…))"
+        )
+    return value
+
+
+def wrong_type(name: str, wanted: str, value: object) -> WrongType:
+    """The error for an argument of another type; it does not show the value."""
+    return WrongType(f"{name}: {wanted} is wanted, not {type(value).__name__}")
+
+
+def _integer(value: object, name: str, limits: Limits) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise wrong_type(name, "a whole number", value)
+    if not -_MAX_NUMBER <= value <= _MAX_NUMBER:
+        raise WrongType(f"{name}: {value} is out of range")
+    return int(value)
+
+
+def _boolean(value: object, name: str, limits: Limits) -> bool:
+    if type(value) is not bool:
+        raise wrong_type(name, "True or False", value)
+    return value
+
+
+Id = Annotated[str, Edge(id_of)]
+Name = Annotated[str, Edge(name_of)]
+Text = Annotated[str, Edge(text_of)]
+Value = Annotated[codec.Json, Edge(document_of)]
+Object = Annotated[dict[str, Any] | None, Edge(object_of)]
+Count = Annotated[int, Edge(count_of)]
+PageSize = Annotated[int, Edge(page_of)]
+Seconds = Annotated[float, Edge(seconds_of)]
+Number = Annotated[float, Edge(number_of)]
+Time = Annotated[datetime, Edge(time_of)]
+
+_PLAIN: dict[object, Check] = {
+    str: text_of,
+    int: _integer,
+    bool: _boolean,
+    float: number_of,
+    datetime: time_of,
+}
+
+
+def check_for(annotation: object) -> Check:
+    """The check that an argument with this annotation passes.
+
+    `TypeError` if holdfast knows none: then the annotation should carry an `Edge`.
+    """
+    if get_origin(annotation) is Annotated:
+        return next(mark.check for mark in get_args(annotation) if type(mark) is Edge)
+    if annotation in _PLAIN:
+        return _PLAIN[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return _member_of(annotation)
+    if get_origin(annotation) in {Union, types.UnionType}:
+        return _one_of(get_args(annotation))
+    raise TypeError(f"no check is known for arguments of type {annotation!r}")
+
+
+def _one_of(options: tuple[object, ...]) -> Check:
+    absent = tuple(
+        {type(None): None, UnsetType: UNSET}[option]  # type: ignore[index]
+        for option in options
+        if option in {type(None), UnsetType}
+    )
+    (present,) = (o for o in options if o not in {type(None), UnsetType})
+    check = check_for(present)
+
+    def checked(value: object, name: str, limits: Limits) -> object:
+        if any(value is none for none in absent):
+            return value
+        return check(value, name, limits)
+
+    return checked
+
+
+def _member_of(kind: type[Enum]) -> Check:
+    def checked(value: object, name: str, limits: Limits) -> Enum:
+        try:
+            return kind(value)
+        except ValueError:
+            choices = ", ".join(str(member.value) for member in kind)
+            raise WrongType(f"{name}: {value!r} is none of: {choices}") from None
+
+    return checked

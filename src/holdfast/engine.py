@@ -1,0 +1,304 @@
+"""Engines: the protocol of an engine, of a transaction, and of a unit of work.
+
+Answers for: what a kind may ask of the transaction that it works in; what a store may
+ask of an engine; how a waiting caller is answered.
+Leaves to others: how it is done (`engines/`, found by URL), what is done (kinds).
+Always holds: a unit's time and chance are fixed before its first run, so that it can
+be run again; a unit is answered once, after its commit or its failure.
+"""
+
+import asyncio
+import importlib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+from holdfast.clock import Clock, uuid7
+from holdfast.errors import CannotOpen
+from holdfast.limits import Limits
+
+T = TypeVar("T")
+Row: TypeAlias = tuple[Any, ...]
+
+
+class Fence(msgspec.Struct, frozen=True):
+    """What a fenced write carries: which record's lease, and its number."""
+
+    kind: str
+    owner: str
+    id: str
+    number: int
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """For whom and why a unit runs, the same for every unit of one view of a store."""
+
+    owner: str = ""
+    actor: str | None = None
+    cause: str | None = None
+    fence: Fence | None = None
+
+
+class Transaction:
+    """The transaction that a kind works in: named statements, one time, fresh ids.
+
+    `now` is in microseconds since 1970, and stands still for the whole transaction.
+    """
+
+    __slots__ = ("_chance", "limits", "now", "terms")
+
+    def __init__(self, terms: Terms, limits: Limits, now: int, chance: int) -> None:
+        self.terms = terms
+        self.limits = limits
+        self.now = now
+        self._chance = chance
+
+    def one(self, name: str, /, **values: object) -> Row | None:
+        """The first row of a named statement, or None."""
+        raise NotImplementedError
+
+    def all(self, name: str, /, **values: object) -> list[Row]:
+        """Every row of a named statement that says its own limit."""
+        raise NotImplementedError
+
+    def run(self, name: str, /, **values: object) -> int:
+        """Run a named statement; how many rows it changed."""
+        raise NotImplementedError
+
+    def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:
+        """The first row of a named statement, by its columns' names, or None."""
+        raise NotImplementedError
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a statement of that name."""
+        raise NotImplementedError
+
+    def new_no(self) -> int:
+        """The number for a row that this transaction is about to add."""
+        raise NotImplementedError
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """A part that can fail by itself: what it did is undone if it raises."""
+        raise NotImplementedError
+
+    def untidy(self) -> None:
+        """Say that rows which are out of sight are still to be deleted."""
+        raise NotImplementedError
+
+    def new_id(self) -> str:
+        """A new UUIDv7; the same one again when the unit is run again."""
+        self._chance += 1
+        return uuid7(self.now, self._chance)
+
+
+Work: TypeAlias = Callable[[Transaction], T]
+
+
+class Unit(Generic[T]):
+    """A piece of work on its way through an engine, and whoever waits for it."""
+
+    __slots__ = ("answered", "chance", "error", "future", "now", "result", "terms",
+                 "work")  # fmt: skip
+
+    def __init__(self, work: Work[T], terms: Terms, clock: Clock) -> None:
+        self.work = work
+        self.terms = terms
+        self.now = clock.now_us()
+        self.chance = clock.chance()
+        self.result: T | None = None
+        self.error: BaseException | None = None
+        self.answered: threading.Lock | None = None
+        self.future: asyncio.Future[T] | None = None
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the awaiting caller was cancelled."""
+        return self.future is not None and self.future.cancelled()
+
+    def awaited(self, future: "asyncio.Future[T]") -> None:
+        """Have the answer given to a future, on its own event loop."""
+        self.future = future
+
+    def expected(self) -> None:
+        """Have the answer waited for with `outcome`, by another thread."""
+        self.answered = threading.Lock()
+        self.answered.acquire()
+
+    def outcome(self) -> T:
+        """The result, or the error raised; waits until there is one."""
+        if self.answered is not None:
+            self.answered.acquire()
+        if self.error is not None:
+            raise self.error
+        return self.result  # type: ignore[return-value]
+
+    async def answer(self) -> T:
+        """The result, or the error raised; awaits it."""
+        assert self.future is not None
+        return await self.future
+
+    def settle(self) -> None:
+        """Give a future its answer; to be called on its event loop."""
+        future = self.future
+        if future is None or future.done():
+            return
+        if self.error is not None:
+            future.set_exception(self.error)
+        else:
+            future.set_result(self.result)  # type: ignore[arg-type]
+
+
+def answer(units: Iterable[Unit[Any]]) -> None:
+    """Tell everyone who waits for these units, each event loop with a single call."""
+    loops: dict[asyncio.AbstractEventLoop, list[Unit[Any]]] = {}
+    for unit in units:
+        if unit.answered is not None:
+            unit.answered.release()
+        elif unit.future is not None:
+            loops.setdefault(unit.future.get_loop(), []).append(unit)
+    for loop, waiting in loops.items():
+        try:
+            loop.call_soon_threadsafe(_settle_all, waiting)
+        except RuntimeError:  # that event loop was closed: nobody waits there any more
+            continue
+
+
+def _settle_all(units: list[Unit[Any]]) -> None:
+    for unit in units:
+        unit.settle()
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What a store is opened with, beside the place where it is."""
+
+    durability: str
+    read_only: bool
+    migrate: str
+    limits: Limits
+    clock: Clock
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table of state: what its journal entries are called, and how to read them.
+
+    `parent` is (column, table): the column holds the `no` of a row of that table.
+    """
+
+    name: str
+    journalled: bool = True
+    json: tuple[str, ...] = ()
+    parent: tuple[str, str] | None = None
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What a kind brings into the schema: its tables, statements and migrations.
+
+    `own` marks a user's kind, whose versions are counted apart from holdfast's.
+    """
+
+    kind: str
+    sql: str
+    tables: tuple[Table, ...]
+    migrations: tuple[str, ...] = ()
+    own: bool = False
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a check found: `ok` if there are no problems."""
+
+    problems: tuple[str, ...]
+    counts: dict[str, int]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+class Engine(Protocol):
+    """Where state is kept. It knows tables and units of work, and no kind."""
+
+    place: str
+    """Where the store is, in words for people."""
+    tidy: Work[None] | None
+    """What deletes rows that are out of sight, a slice at a time; set by the store."""
+
+    def write(self, unit: Unit[T]) -> T:
+        """Run a unit to its commit, and give its result."""
+        ...
+
+    def post(self, unit: Unit[Any]) -> None:
+        """Have a unit run; its future is answered after the commit."""
+        ...
+
+    def read(self, unit: Unit[T]) -> T:
+        """Run a unit that only reads, on one snapshot."""
+        ...
+
+    def post_read(self, unit: Unit[Any]) -> None:
+        """Have a unit run that only reads; its future is answered."""
+        ...
+
+    def borrow(
+        self, terms: Terms, timeout_seconds: float
+    ) -> AbstractContextManager[Transaction]:
+        """A transaction for a body of code on the caller's own thread."""
+        ...
+
+    async def lend(self, terms: Terms, timeout_seconds: float) -> "Loan":
+        """A transaction for a body of awaiting code."""
+        ...
+
+    def inside(self) -> bool:
+        """Whether the calling thread or task is inside a transaction of its own."""
+        ...
+
+    def watch(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have `wake` called after commits, from any thread; returns how to stop."""
+        ...
+
+    def check(self) -> Report:
+        """Look for damage."""
+        ...
+
+    def close(self) -> None:
+        """Finish what was begun, and let go of everything."""
+        ...
+
+
+class Loan(Protocol):
+    """A transaction lent to awaiting code; every step runs in the engine's place."""
+
+    async def do(self, work: Work[T]) -> T:
+        """Run one step of the transaction."""
+        ...
+
+    async def end(self, *, keep: bool) -> None:
+        """Commit (`keep`), or roll all of it back."""
+        ...
+
+
+_ENGINES: Mapping[str, str] = {"sqlite": "holdfast.engines.sqlite"}
+
+
+def open_engine(target: str, parts: tuple[Part, ...], options: Options) -> Engine:
+    """The engine for a target: a path, `:memory:`, or a URL.
+
+    Raises `CannotOpen` for a scheme that no engine answers to.
+    """
+    scheme, found, rest = target.partition("://")
+    if not found:
+        scheme, rest = "sqlite", target
+    elif scheme == "sqlite":
+        rest = rest.removeprefix("/")
+    if scheme not in _ENGINES:
+        known = ", ".join(f"{name}://" for name in _ENGINES)
+        raise CannotOpen(f"no engine answers to {scheme}:// (known: a path, {known})")
+    engine: Engine = importlib.import_module(_ENGINES[scheme]).connect(
+        rest, parts, options
+    )
+    return engine
+

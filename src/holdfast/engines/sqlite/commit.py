@@ -1,0 +1,249 @@
+"""Commit: the recipe by which units of work become one transaction on disk.
+
+Answers for: begin, each unit in its savepoint, the moment's row, commit; and what
+becomes of the units when one of these fails.
+Leaves to others: whose turn it is (writer).
+Always holds: a unit has a result only if its commit returned; a unit that failed left
+nothing; a transaction's time is never before that of the one before.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import apsw
+
+from holdfast import format as formats
+from holdfast.engine import Terms, Unit
+from holdfast.engines.sqlite.failures import translated, unknown
+from holdfast.engines.sqlite.place import Place
+from holdfast.engines.sqlite.transaction import SqliteTransaction
+from holdfast.errors import HoldfastError, OutcomeUnknown
+from holdfast.limits import Limits
+
+_GROUP_SECONDS = 0.005
+_CHECKPOINT_PAGES = 1_000
+_OVERSIZED_PAGES = 16_000
+
+
+class Committer:
+    """The connection that writes. Whoever calls it has the turn."""
+
+    def __init__(
+        self,
+        connect: Callable[[], apsw.Connection],
+        place: Place | None,
+        texts: Mapping[str, str],
+        limits: Limits,
+    ) -> None:
+        self.untidy = False
+        self._connect = connect
+        self._place = place
+        self._texts = texts
+        self._limits = limits
+        self._moment = 0
+        self._at = 0
+        self._wal_pages = 0
+        self._open()
+
+    def group(self, units: Sequence[Unit[Any]]) -> int:
+        """Run units in one transaction; how many were run, each now settled.
+
+        The first is always run; the others as long as the group is young.
+        """
+        if len(units) == 1:
+            self._alone(units[0])
+            return 1
+        try:
+            self.begin()
+        except Exception as error:
+            for unit in units:
+                unit.error = translated(error, self.name)
+            return len(units)
+        ran = self._attempt_all(units)
+        try:
+            if ran == 0:  # SQLite ended the transaction under a unit
+                raise _Ended
+            self.commit()
+        except (HoldfastError, _Ended) as error:
+            ran = ran or len(units)
+            self._after_failure(units[:ran], error)
+        return ran
+
+    def begin(self) -> None:
+        """Begin a transaction, and learn which moment and time came before it."""
+        if self.connection is None:
+            self._open()
+        self._execute("begin immediate")
+        ((moment, at, writes_from),) = self._execute(self._texts["journal_head"])
+        self._moment = moment or 0
+        self._at = at or 0
+        if int(writes_from) > formats.VERSION:
+            self.rollback()
+            formats.admit(
+                self.name,
+                formats.Stamp(int(writes_from), 0, int(writes_from)),
+                read_only=False,
+            )
+
+    def transaction(self, terms: Terms, now: int, chance: int) -> SqliteTransaction:
+        """What a unit that runs now works through."""
+        assert self.connection is not None
+        return SqliteTransaction(
+            self.connection,
+            self._cursor,
+            self._texts,
+            terms,
+            self._limits,
+            max(now, self._at),
+            chance,
+        )
+
+    def stamp(self, tx: SqliteTransaction) -> None:
+        """Close a unit's moment: say when, who and why, if it changed anything."""
+        last = tx.one("journal_last")
+        assert last is not None
+        moment = last[0] or 0
+        if moment > self._moment:
+            terms = tx.terms
+            tx.run(
+                "journal_stamp",
+                moment=moment,
+                at=tx.now,
+                origin=None,
+                actor=terms.actor,
+                cause=terms.cause,
+            )
+            self._moment, self._at = moment, tx.now
+        if tx.left_untidy:
+            self.untidy = True
+
+    def commit(self) -> None:
+        """Commit; raises ours if it did not, having rolled everything back."""
+        try:
+            if self._place is not None:
+                self._place.hold()
+            self._execute("commit")
+        except apsw.IOError as error:
+            self._after_failed_commit(error)
+        except BaseException as error:
+            self.rollback()
+            raise translated(error, self.name) from error
+
+    def rollback(self) -> None:
+        """Undo all of it; what cannot be rolled back any more is gone already."""
+        with suppress(apsw.Error):
+            if self.connection is not None and self.connection.in_transaction:
+                self._execute("rollback")
+
+    def checkpoint(self) -> None:
+        """Move what was written ahead into the file, when there is much of it."""
+        if self._wal_pages < _CHECKPOINT_PAGES or self.connection is None:
+            return
+        oversized = self._wal_pages >= _OVERSIZED_PAGES
+        mode = apsw.SQLITE_CHECKPOINT_RESTART if oversized else (
+            apsw.SQLITE_CHECKPOINT_PASSIVE
+        )  # fmt: skip
+        with suppress(apsw.Error):  # it changes nothing that was acknowledged
+            self.connection.wal_checkpoint(mode=mode)
+        self._wal_pages = 0
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self.connection is not None:
+            self.connection.close()
+
+    @property
+    def name(self) -> str:
+        """Where this is, for people."""
+        return ":memory:" if self._place is None else str(self._place)
+
+    def _open(self) -> None:
+        self.connection: apsw.Connection | None = self._connect()
+        self._cursor = self.connection.cursor()
+        self._execute = self._cursor.execute
+        self.connection.set_wal_hook(self._count_pages)
+
+    def _count_pages(self, _: apsw.Connection, __: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _alone(self, unit: Unit[Any]) -> None:
+        unit.result, unit.error = None, None
+        if unit.abandoned:
+            return
+        try:
+            self.begin()
+            tx = self.transaction(unit.terms, unit.now, unit.chance)
+            unit.result = unit.work(tx)
+            self.stamp(tx)
+            self.commit()
+        except BaseException as error:
+            self.rollback()
+            unit.error = translated(error, self.name)
+
+    def _attempt_all(self, units: Sequence[Unit[Any]]) -> int:
+        """How many units were run; 0 if SQLite ended the transaction under one."""
+        assert self.connection is not None
+        until = time.monotonic() + _GROUP_SECONDS
+        for count, unit in enumerate(units, start=1):
+            if not unit.abandoned:
+                self._attempt(unit)
+                if not self.connection.in_transaction:
+                    return 0
+            if time.monotonic() > until:
+                return count
+        return len(units)
+
+    def _attempt(self, unit: Unit[Any]) -> None:
+        self._execute("savepoint unit")
+        try:
+            tx = self.transaction(unit.terms, unit.now, unit.chance)
+            unit.result = unit.work(tx)
+            self.stamp(tx)
+        except BaseException as error:
+            unit.error = translated(error, self.name)
+            assert self.connection is not None
+            if self.connection.in_transaction:
+                self._execute("rollback to unit")
+        if self.connection is not None and self.connection.in_transaction:
+            self._execute("release unit")
+
+    def _after_failure(self, units: Sequence[Unit[Any]], error: Exception) -> None:
+        """No unit of a group was kept: give each its own transaction, or the error."""
+        self.rollback()
+        for unit in units:
+            if isinstance(error, OutcomeUnknown):
+                unit.error = unit.error or error
+            elif isinstance(error, _Ended) or unit.error is None:
+                self._alone(unit)
+
+    def _after_failed_commit(self, error: apsw.IOError) -> None:
+        """Find out whether a commit that failed is there all the same.
+
+        Its frames may be in the log without having been synced, and could come back
+        after a restart; a commit that follows writes over them, and settles it.
+        """
+        moment, at = self._moment, self._at
+        self.rollback()
+        self.close()
+        self.connection = None
+        try:
+            self._open()
+            found = self._execute(
+                "select 1 from tx where moment = ? and at = ?", (moment, at)
+            ).fetchall()
+            if found:
+                return
+            self._execute(
+                "insert or replace into store (name, value) values ('failed_at', ?)",
+                (str(at),),
+            )
+        except apsw.Error:
+            raise unknown(error, self.name) from error
+        raise translated(error, self.name) from error
+
+
+class _Ended(Exception):  # noqa: N818
+    """SQLite ended the transaction by itself."""

@@ -1,0 +1,232 @@
+"""The SQLite engine: one file, many threads and processes, one writer at a time.
+
+Answers for: opening, and putting together the writer, the readers and the watcher.
+Leaves to others: what each of these does (the files beside this one).
+Always holds: an engine that was closed, or that a parent process opened before a fork,
+serves nobody; an exit without a close is an orderly close.
+"""
+
+import asyncio
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import apsw
+
+from holdfast.catalog import catalog
+from holdfast.engine import Loan as LoanProtocol
+from holdfast.engine import Options, Part, Report, Terms, Transaction, Unit, Work
+from holdfast.engines.sqlite.checks import check
+from holdfast.engines.sqlite.commit import Committer
+from holdfast.engines.sqlite.connection import connect
+from holdfast.engines.sqlite.failures import translated
+from holdfast.engines.sqlite.loans import Loan
+from holdfast.engines.sqlite.opening import bring_up, is_ready
+from holdfast.engines.sqlite.place import Place
+from holdfast.engines.sqlite.readers import Readers
+from holdfast.engines.sqlite.transaction import SqliteTransaction
+from holdfast.engines.sqlite.watcher import Watcher
+from holdfast.engines.sqlite.writer import Writer
+from holdfast.errors import Closed, Refused
+
+T = TypeVar("T")
+_MEMORY = ":memory:"
+
+
+class SqliteEngine:
+    """A store in a file, or in memory."""
+
+    def __init__(self, path: str, parts: tuple[Part, ...], options: Options) -> None:
+        path, _, query = path.partition("?")
+        self._vfs = query.removeprefix("vfs=") or None
+        self._options = options
+        self._parts = parts
+        self._file = None if path == _MEMORY else Place(path)
+        self.place = path if self._file is None else str(self._file)
+        self._texts = {
+            name: statement.text for name, statement in catalog(parts).items()
+        }
+        try:
+            self._writer = self._open()
+        except apsw.Error as error:
+            raise translated(error, self.place) from error
+        self._readers = Readers(
+            lambda: self._connect(read_only=options.read_only),
+            self.place,
+            self._texts,
+            options.limits,
+        )
+        self._watcher = Watcher(lambda: self._connect(read_only=options.read_only))
+        self._wakers: list[Callable[[], None]] = []
+        self.tidy: Work[None] | None = None
+        self._closing = threading.Lock()
+        self._closed = False
+        _open_engines.add(self)
+
+    # What a store asks of it, in the order of the protocol.
+
+    def write(self, unit: Unit[T]) -> T:
+        """Run a unit to its commit, and give its result."""
+        return self._writing().write(unit)
+
+    def post(self, unit: Unit[Any]) -> None:
+        """Have a unit run; its future is answered after the commit."""
+        self._writing().post(unit)
+
+    def read(self, unit: Unit[T]) -> T:
+        """Run a unit that only reads, on one snapshot."""
+        if self._file is None:
+            return self._writing().write(unit)
+        return self._readers.read(unit)
+
+    def post_read(self, unit: Unit[Any]) -> None:
+        """Have a unit run that only reads; its future is answered."""
+        if self._file is None:
+            self._writing().post(unit)
+        else:
+            self._readers.post(unit)
+
+    def borrow(
+        self, terms: Terms, timeout_seconds: float
+    ) -> AbstractContextManager[Transaction]:
+        """A transaction for a body of code on the caller's own thread."""
+        return self._writing().borrow(terms, timeout_seconds)
+
+    async def lend(self, terms: Terms, timeout_seconds: float) -> LoanProtocol:
+        """A transaction for a body of awaiting code."""
+        writer = self._writing()
+        loan = Loan(terms, self._options.clock, timeout_seconds)
+        writer.lend(loan)
+        return await loan.begun()
+
+    def inside(self) -> bool:
+        """Whether the calling thread or task is inside a transaction of its own."""
+        inside = None if self._writer is None else self._writer.inside
+        if isinstance(inside, Loan):
+            return inside.task is not None and inside.task is _current_task()
+        return inside is not None and inside == threading.get_ident()
+
+    def watch(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have `wake` called after commits; returns how to stop."""
+        if self._file is not None:
+            return self._watcher.watch(wake)
+        self._wakers.append(wake)
+        return lambda: self._wakers.remove(wake) if wake in self._wakers else None
+
+    def check(self) -> Report:
+        """Look for damage."""
+        unit = Unit(self._check, Terms(), self._options.clock)
+        return self.read(unit)
+
+    def close(self) -> None:
+        """Finish what was begun, and let go of everything."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        why = Closed(f"{self.place} was closed: open it again")
+        _open_engines.discard(self)
+        if self._writer is not None:
+            self._writer.close(why)
+        self._readers.close(why)
+        self._watcher.close()
+        if self._writer is not None:
+            self._committer.close()
+        for wake in list(self._wakers):
+            wake()
+
+    def disown(self) -> None:
+        """In a process that was forked from the store's own: serve nobody."""
+        why = Closed(
+            f"{self.place} was opened before this process was forked from another: "
+            "open it again here (SQLite's locks do not pass to a child)"
+        )
+        self._closed = True
+        if self._writer is not None:
+            self._writer.disown(why)
+        self._readers.disown(why)
+
+    # How it is put together.
+
+    def _connect(self, *, read_only: bool = False) -> apsw.Connection:
+        path = _MEMORY if self._file is None else self._file.path
+        return connect(
+            path,
+            durability=self._options.durability,
+            read_only=read_only,
+            vfs=self._vfs,
+        )
+
+    def _open(self) -> Writer | None:
+        ready = self._file is not None and is_ready(
+            self._file, self._parts, self._options, self._connect
+        )
+        if self._options.read_only:
+            return None
+        committer = Committer(
+            self._connect, self._file, self._texts, self._options.limits
+        )
+        if not ready:
+            bring_up(committer.connection, self._parts, self._options.clock)
+        if self._file is not None:
+            self._file.remember()
+        self._committer = committer
+        return Writer(committer, self._options.clock, self._after_group)
+
+    def _after_group(self) -> None:
+        """What follows once callers were answered, while the turn is still ours."""
+        committer = self._committer
+        if committer.untidy and self.tidy is not None:
+            committer.untidy = False
+            self.post(Unit(self.tidy, Terms(), self._options.clock))
+        committer.checkpoint()
+        if self._file is None:
+            for wake in list(self._wakers):
+                wake()
+        else:
+            self._watcher.nudge()
+
+    def _writing(self) -> Writer:
+        if self._writer is None:
+            raise Refused(
+                f"{self.place} is open read-only; nothing was written: open it without "
+                "read_only=True"
+            )
+        return self._writer
+
+    def _check(self, tx: Transaction) -> Report:
+        assert isinstance(tx, SqliteTransaction)
+        return check(tx, self._parts)
+
+
+def _current_task() -> object:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs on this thread
+        return None
+
+
+_open_engines: "weakref.WeakSet[SqliteEngine]" = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for engine in list(_open_engines):
+        engine.close()
+
+
+def _disown_all() -> None:
+    for engine in list(_open_engines):
+        _disowned.append(engine)
+        engine.disown()
+    _open_engines.clear()
+
+
+_disowned: list[SqliteEngine] = []
+"""Kept from being collected: closing a parent's files would touch the parent's locks."""
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_disown_all)

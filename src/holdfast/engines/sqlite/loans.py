@@ -1,0 +1,272 @@
+"""Loans: the transaction, lent to a body of code that takes its own time.
+
+Answers for: bodies on a caller's thread (`with`), bodies that await (`async with`),
+and taking the transaction back when the time is up.
+Leaves to others: whose turn it is (writer), commit and rollback (commit).
+Always holds: a loan ends once, by its body, by its time, or by the store's closing;
+after that, its body can do nothing any more.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from holdfast.clock import Clock
+from holdfast.engine import Row, Terms, Unit, Work, answer
+from holdfast.engines.sqlite.commit import Committer
+from holdfast.engines.sqlite.failures import translated
+from holdfast.engines.sqlite.transaction import SqliteTransaction
+from holdfast.errors import Refused, TimedOut
+
+T = TypeVar("T")
+
+
+class Turn:
+    """A place in the writer's queue, for a thread that wants the turn itself."""
+
+    def __init__(self) -> None:
+        self._mine = threading.Lock()
+        self._mine.acquire()
+        self.refused: BaseException | None = None
+
+    def give(self) -> None:
+        """Hand the turn over to the thread that waits."""
+        self._mine.release()
+
+    def refuse(self, error: BaseException) -> None:
+        """Let the thread that waits know that it will not get the turn."""
+        self.refused = error
+        self._mine.release()
+
+    def wait(self) -> None:
+        """Wait for the turn; raises if it is refused."""
+        self._mine.acquire()
+        if self.refused is not None:
+            raise self.refused
+
+
+class Body:
+    """A transaction that a body of code on some thread has borrowed."""
+
+    def __init__(
+        self, committer: Committer, terms: Terms, clock: Clock, seconds: float
+    ) -> None:
+        committer.begin()
+        self._committer = committer
+        self._mutex = threading.RLock()
+        self._over: BaseException | None = None
+        self.taken = False
+        """Whether the turn was taken from this body, because its time was up."""
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
+        inner = committer.transaction(terms, clock.now_us(), clock.chance())
+        self.tx = _Guarded(inner, self)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the body's time is up."""
+        return max(0.0, self._until - time.monotonic())
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """A step of the body, which nobody can interrupt; refused when it is over."""
+        with self._mutex:
+            if self._over is None and not self.remaining:
+                self._end(timed_out(self._seconds))
+            if self._over is not None:
+                raise self._over
+            try:
+                yield
+            except BaseException as error:
+                raise translated(error, self._committer.name) from error
+
+    def expire(self) -> bool:
+        """Take the transaction and the turn, if the time is up; whether that was so."""
+        with self._mutex:
+            if self._over is not None or self.remaining:
+                return False
+            self._end(timed_out(self._seconds))
+            self.taken = True
+            return True
+
+    def finish(self, *, keep: bool) -> None:
+        """Commit, or roll back; `TimedOut` if the time was up before."""
+        with self._mutex:
+            try:
+                if keep:
+                    with self.step():
+                        self._committer.stamp(self.tx.inner)
+                        self._committer.commit()
+            finally:
+                if self._over is None:
+                    self._end(Refused("this transaction has ended: begin another"))
+
+    def _end(self, why: BaseException) -> None:
+        self._over = why
+        self._committer.rollback()
+
+
+class _Guarded(SqliteTransaction):
+    """A transaction each of whose statements is a step of a body."""
+
+    __slots__ = ("_body", "inner")
+
+    def __init__(self, inner: SqliteTransaction, body: Body) -> None:
+        self.inner = inner
+        self._body = body
+        self.terms = inner.terms
+        self.limits = inner.limits
+        self.now = inner.now
+        self._chance = inner._chance  # noqa: SLF001
+        self.left_untidy = False
+
+    def one(self, name: str, /, **values: object) -> Row | None:
+        with self._body.step():
+            return self.inner.one(name, **values)
+
+    def all(self, name: str, /, **values: object) -> list[Row]:
+        with self._body.step():
+            return self.inner.all(name, **values)
+
+    def run(self, name: str, /, **values: object) -> int:
+        with self._body.step():
+            return self.inner.run(name, **values)
+
+    def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:
+        with self._body.step():
+            return self.inner.fields(name, **values)
+
+    def knows(self, name: str) -> bool:
+        return self.inner.knows(name)
+
+    def untidy(self) -> None:
+        self.inner.untidy()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        with self._body.step():
+            part = self.inner.savepoint()
+            part.__enter__()
+        try:
+            yield
+        except BaseException as error:
+            with self._body.step():
+                part.__exit__(type(error), error, error.__traceback__)
+            raise
+        with self._body.step():
+            part.__exit__(None, None, None)
+
+
+class Loan:
+    """A transaction lent to awaiting code; each step runs on the writer's thread."""
+
+    def __init__(self, terms: Terms, clock: Clock, seconds: float) -> None:
+        self.task = asyncio.current_task()
+        """Who is inside this transaction, until it is over."""
+        self._terms = terms
+        self._clock = clock
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._steps: queue.SimpleQueue[Unit[Any]] = queue.SimpleQueue()
+        self._mutex = threading.Lock()
+        self._over: BaseException | None = None
+        self._keep: bool | None = None
+        self._begun = self._unit(_nothing)
+
+    async def begun(self) -> "Loan":
+        """Wait until the transaction has begun."""
+        try:
+            await self._begun.answer()
+        except asyncio.CancelledError:
+            self._keep = False
+            self._steps.put(self._unit(_nothing))  # it ends as soon as it begins
+            raise
+        return self
+
+    async def do(self, work: Work[T]) -> T:
+        """Run one step; what it raises leaves the transaction open."""
+        return await self._put(self._unit(work))
+
+    async def end(self, *, keep: bool) -> None:
+        """Commit (`keep`), or roll all of it back."""
+        self._keep = keep
+        await self._put(self._unit(_nothing))
+
+    def serve(self, committer: Committer) -> None:
+        """Run the steps as they come, on the writer's thread, until the loan ends."""
+        try:
+            committer.begin()
+        except BaseException as error:
+            self.refuse(error)
+            return
+        answer([self._begun])
+        tx = committer.transaction(
+            self._terms, self._clock.now_us(), self._clock.chance()
+        )
+        until = time.monotonic() + self._seconds
+        while self._over is None:
+            self._serve_one(committer, tx, until)
+        committer.rollback()
+        self._refuse_rest()
+
+    def refuse(self, error: BaseException) -> None:
+        """Give the transaction to nobody."""
+        self._over = error
+        self._begun.error = error
+        answer([self._begun])
+
+    def _serve_one(
+        self, committer: Committer, tx: SqliteTransaction, until: float
+    ) -> None:
+        try:
+            unit = self._steps.get(timeout=max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            self.task = None
+            self._over = timed_out(self._seconds)
+            return
+        try:
+            unit.result = unit.work(tx)
+            if self._keep:
+                committer.stamp(tx)
+                committer.commit()
+        except BaseException as error:
+            unit.error = translated(error, committer.name)
+        if self._keep is not None:
+            self.task = None
+            self._over = Refused("this transaction has ended: begin another")
+        answer([unit])
+
+    def _refuse_rest(self) -> None:
+        with self._mutex:
+            while not self._steps.empty():
+                unit = self._steps.get()
+                unit.error = self._over
+                answer([unit])
+
+    def _unit(self, work: Work[T]) -> Unit[T]:
+        unit = Unit(work, self._terms, self._clock)
+        unit.awaited(self._loop.create_future())
+        return unit
+
+    async def _put(self, unit: Unit[T]) -> T:
+        with self._mutex:
+            if self._over is not None:
+                raise self._over
+            self._steps.put(unit)
+        return await unit.answer()
+
+
+def _nothing(_: object) -> None:
+    """A step that only marks a beginning or an end."""
+
+
+def timed_out(seconds: float) -> TimedOut:
+    """The error for a transaction whose time is up."""
+    return TimedOut(
+        f"a transaction ran past its {seconds:g} s, which keep all others waiting; "
+        "all of it was rolled back: do slow work outside, or give it timeout_seconds="
+    )

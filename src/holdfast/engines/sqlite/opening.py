@@ -1,0 +1,66 @@
+"""Opening: from a path to a file with today's tables in it.
+
+Answers for: looking before anything is touched, and making or migrating the tables.
+Always holds: a file that is no store, or one that a newer holdfast owns, is left as it
+was.
+"""
+
+from collections.abc import Callable
+
+import apsw
+
+from holdfast import format as formats
+from holdfast.clock import Clock
+from holdfast.engine import Options, Part
+from holdfast.engines.sqlite import schema
+from holdfast.engines.sqlite.place import Place
+from holdfast.errors import CannotOpen
+
+
+def is_ready(
+    place: Place,
+    parts: tuple[Part, ...],
+    options: Options,
+    connect: Callable[..., apsw.Connection],
+) -> bool:
+    """Whether the file has today's tables; only looks at it.
+
+    Raises `CannotOpen`, `NotAStore`, `TooNew`, and `NeedsMigration` if the tables are
+    older and must not be touched.
+    """
+    there = place.prepare(create=not options.read_only)
+    found = _look(place, parts, options, connect) if there else None
+    if found is None:
+        if options.read_only:
+            raise CannotOpen(f"there is no store in {place} yet")
+        return False
+    if found and (options.read_only or options.migrate == "check"):
+        schema.refuse_pending(str(place), found)
+    return not found
+
+
+def _look(
+    place: Place,
+    parts: tuple[Part, ...],
+    options: Options,
+    connect: Callable[..., apsw.Connection],
+) -> list[str] | None:
+    """What is still to be done to the tables; None if there are none at all."""
+    connection = connect(read_only=True)
+    try:
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        stamp = schema.recognise(connection, str(place))
+        if stamp is None:
+            return None
+        formats.admit(str(place), stamp, read_only=options.read_only)
+        return schema.pending(connection, parts)
+    finally:
+        connection.close()
+
+
+def bring_up(
+    connection: apsw.Connection | None, parts: tuple[Part, ...], clock: Clock
+) -> None:
+    """Make today's tables, or lead older ones there."""
+    assert connection is not None
+    schema.make(connection, parts, clock)

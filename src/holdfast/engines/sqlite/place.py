@@ -1,0 +1,117 @@
+"""Place: the file that a store is in, judged without ever opening it.
+
+Answers for: whether a store may live there (no network file system), whose file it
+is, its permissions, and whether it is still the same file.
+Leaves to others: everything that is inside the file.
+Always holds: `open(2)` is never called on a file that this process may have open as a
+store: closing that descriptor would drop the process's locks on it (POSIX, fcntl), and
+another process could then delete the write-ahead log with what it acknowledged.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from holdfast.errors import CannotOpen, Moved
+
+_NETWORK = frozenset(
+    "nfs nfs4 cifs smb smb2 smb3 smbfs ncpfs afs coda ceph glusterfs lustre beegfs "
+    "gpfs orangefs ocfs2 gfs gfs2 davfs fuse.sshfs fuse.s3fs fuse.gcsfuse fuse.rclone "
+    "fuse.goofys fuse.davfs2 fuse.glusterfs fuse.ceph fuse.juicefs".split()
+)
+_MOUNTS = "/proc/self/mountinfo"
+
+
+class Place:
+    """Where a store's file is. Text for people, an identity for the engine."""
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.realpath(path)
+        self._identity: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        return self.path
+
+    def prepare(self, *, create: bool) -> bool:
+        """See that a store may be here; whether there is something in the file.
+
+        A file that is not there yet is made, readable by its user alone. Raises
+        `CannotOpen`.
+        """
+        refuse_network(self.path, _mounts())
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            if not create:
+                raise CannotOpen(f"there is no store at {self.path}") from None
+            self._make()
+            return False
+        except OSError as error:
+            raise CannotOpen(f"{self.path} cannot be reached ({error})") from None
+        if not stat.S_ISREG(found.st_mode):
+            raise CannotOpen(f"{self.path} is no regular file")
+        return found.st_size > 0
+
+    def _make(self) -> None:
+        folder = Path(self.path).parent
+        if not folder.is_dir():
+            raise CannotOpen(f"there is no folder {folder}: make it first")
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            return  # another process was first; SQLite sorts that out
+        except OSError as error:
+            raise CannotOpen(
+                f"{self.path} cannot be made ({error.strerror}): a store needs a "
+                "folder that it can write to"
+            ) from None
+
+    def remember(self) -> None:
+        """Take the file that is here now as the store's own."""
+        self._identity = self._now()
+
+    def hold(self) -> None:
+        """See that the file is still the store's own. Raises `Moved`."""
+        if self._now() != self._identity:
+            raise Moved(
+                f"{self.path} was moved or replaced while it was open; this write was "
+                "not kept, earlier ones are in the file that was moved: close the "
+                "store, put the file back, and open it again"
+            )
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+def refuse_network(path: str, mounts: str) -> None:
+    """Raise `CannotOpen` if the path is on a file system that machines share.
+
+    `mounts` has the form of /proc/self/mountinfo (proc(5)); the longest mount point
+    that the path is under counts. SQLite's write-ahead log needs memory that all who
+    use the file share (https://www.sqlite.org/wal.html).
+    """
+    longest, kind = "", ""
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        fields = before.split(" ")
+        if len(fields) > 4 and after:  # noqa: PLR2004
+            point = fields[4].encode().decode("unicode_escape")
+            under = path == point or path.startswith(point.rstrip("/") + "/")
+            if under and len(point) >= len(longest):
+                longest, kind = point, after.split(" ")[0]
+    if kind in _NETWORK:
+        raise CannotOpen(
+            f"{path} is on a network file system ({kind} at {longest}), where SQLite's "
+            "write-ahead log is not safe: use a local disk, or PostgreSQL"
+        )
+
+
+def _mounts() -> str:
+    try:
+        return Path(_MOUNTS).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""  # no Linux: there is nothing to ask

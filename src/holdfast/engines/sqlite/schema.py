@@ -1,0 +1,231 @@
+"""Schema: making a store's tables, and bringing an older store's up to date.
+
+Answers for: whose file it is, which format it has, running each migration in one
+transaction, and the triggers that write the journal.
+Leaves to others: what the tables are (`schema/`), which steps there are (`format`).
+Always holds: a file that is not a store of ours is not written to; of two processes
+that make the same store, one does, and the other finds it made.
+"""
+
+import apsw
+import msgspec
+
+from holdfast import format as formats
+from holdfast.clock import Clock, uuid7
+from holdfast.engine import Part, Table
+from holdfast.engines.sqlite.connection import APPLICATION_ID, set_wal
+from holdfast.errors import NeedsMigration, NotAStore
+from holdfast.format import Stamp
+from holdfast.statements import TABLES, parse
+
+
+def recognise(connection: apsw.Connection, place: str) -> Stamp | None:
+    """The format of the store in this file; None for a file with nothing in it.
+
+    Raises `NotAStore` for another program's file.
+    """
+    found = connection.pragma("application_id")
+    if found == APPLICATION_ID:
+        return stamp(connection)
+    if found == 0 and not connection.execute("select 1 from sqlite_schema").fetchall():
+        return None
+    raise NotAStore(
+        f"{place} is a database of another program; it was left as it was: "
+        "choose another path"
+    )
+
+
+def stamp(connection: apsw.Connection) -> Stamp:
+    """What the file says of its own format."""
+    said = dict(connection.execute("select name, value from store").fetchall())
+    return Stamp(
+        int(said["version"]), int(said["reads_from"]), int(said["writes_from"])
+    )
+
+
+def pending(connection: apsw.Connection, parts: tuple[Part, ...]) -> list[str]:
+    """What is still to be done to the tables, each step in words."""
+    have = _versions(connection)
+    return [
+        f"{line.kind} from version {have.get(line.kind, 0)} to {line.version}"
+        for line in _lines(parts)
+        if have.get(line.kind, 0) < line.version
+    ]
+
+
+def refuse_pending(place: str, steps: list[str]) -> None:
+    """Raise `NeedsMigration` if anything is still to be done."""
+    if steps:
+        raise NeedsMigration(
+            f"{place} is of an older format ({', '.join(steps)}); nothing was changed: "
+            'open it with migrate="auto", and not read-only'
+        )
+
+
+def make(connection: apsw.Connection, parts: tuple[Part, ...], clock: Clock) -> None:
+    """Make what is not there yet, and run the migrations that were not run."""
+    if connection.filename and connection.pragma("journal_mode") != "wal":
+        set_wal(connection)
+    connection.execute("begin immediate")
+    try:
+        _bring_up(connection, parts, clock)
+        connection.execute("commit")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
+
+
+def _bring_up(
+    connection: apsw.Connection, parts: tuple[Part, ...], clock: Clock
+) -> None:
+    now = clock.now_us()
+    new = not connection.execute("select 1 from sqlite_schema").fetchall()
+    have = {} if new else _versions(connection)
+    for line in _lines(parts):
+        _bring_line_up(connection, line, have.get(line.kind, 0), now)
+    for part in parts:
+        for table in part.tables:
+            if table.journalled:
+                journalise(connection, table)
+    if new:
+        connection.execute(f"pragma application_id = {APPLICATION_ID}")
+        id = uuid7(now, clock.chance())
+        _put(connection, {"id": id, "created_at": str(now), "journal_floor": "0"})
+    _put(connection, _format())
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """Tables that have one version between them, and the steps that led to it."""
+
+    kind: str
+    tables: tuple[str, ...]
+    steps: tuple[str, ...]
+
+    @property
+    def version(self) -> int:
+        return 1 + len(self.steps)
+
+
+def _lines(parts: tuple[Part, ...]) -> list[_Line]:
+    """Holdfast's own tables as one line, and each of a user's kinds as its own."""
+    ours = tuple(_tables(part) for part in parts if not part.own)
+    return [_Line("holdfast", ours, formats.steps())] + [
+        _Line(part.kind, (_tables(part),), part.migrations)
+        for part in parts
+        if part.own
+    ]
+
+
+def _tables(part: Part) -> str:
+    return parse(part.sql)[TABLES].text
+
+
+def _versions(connection: apsw.Connection) -> dict[str, int]:
+    return dict(
+        connection.execute("select kind, max(version) from migration group by kind")
+    )
+
+
+def _bring_line_up(
+    connection: apsw.Connection, line: _Line, have: int, now: int
+) -> None:
+    """Make a line's tables as they are today, or run the steps that it lacks."""
+    for sql in line.steps[have - 1 :] if have else line.tables:
+        connection.execute(sql)
+    for version in range(have + 1, line.version + 1):
+        connection.execute(
+            "insert into migration (kind, version, at) values (?, ?, ?)",
+            (line.kind, version, now),
+        )
+
+
+def _format() -> dict[str, str]:
+    ours = formats.OURS
+    return {
+        "version": str(ours.version),
+        "reads_from": str(ours.reads_from),
+        "writes_from": str(ours.writes_from),
+    }
+
+
+def _put(connection: apsw.Connection, said: dict[str, str]) -> None:
+    connection.executemany(
+        "insert into store (name, value) values (?, ?) "
+        "on conflict (name) do update set value = excluded.value",
+        said.items(),
+    )
+
+
+def journalise(connection: apsw.Connection, table: Table) -> None:
+    """Have every change of a table's rows journalled, with the row as it was.
+
+    The images have the table's own columns and indexes. Safe to do again: columns that
+    were added since are added to the images too.
+    """
+    name = table.name
+    info = connection.execute(
+        'select name, type from pragma_table_info(?) where name <> "no"', (name,)
+    ).fetchall()
+    columns = [column for column, _ in info]
+    typed = ", ".join(f"{column} {kind}" for column, kind in info)
+    connection.execute(
+        f"create table if not exists was_{name} (died integer primary key, "
+        f"born integer not null, no integer not null, {typed}) strict;"
+        f"create index if not exists was_{name}_no on was_{name} (no, died)"
+    )
+    kept = _columns(connection, f"was_{name}")
+    for column, kind in info:
+        if column not in kept:
+            connection.execute(f"alter table was_{name} add column {column} {kind}")
+    _copy_indexes(connection, name)
+    connection.execute(_triggers(name, columns))
+
+
+def _columns(connection: apsw.Connection, table: str) -> set[str]:
+    found = connection.execute("select name from pragma_table_info(?)", (table,))
+    return {name for (name,) in found}
+
+
+def _copy_indexes(connection: apsw.Connection, table: str) -> None:
+    found = connection.execute("select name from pragma_index_list(?)", (table,))
+    for number, (index,) in enumerate(sorted(found.fetchall())):
+        columns = connection.execute(
+            "select name from pragma_index_info(?) order by seqno", (index,)
+        )
+        listed = ", ".join(column for (column,) in columns)
+        connection.execute(
+            f"create index if not exists was_{table}_{number} "
+            f"on was_{table} ({listed}, died)"
+        )
+
+
+def _triggers(table: str, columns: list[str]) -> str:
+    """The three triggers of a journalled table.
+
+    A new row's number is the `seq` of its own change, so that a row's first version
+    needs no entry in the index on `change`.
+    """
+    names = ", ".join(columns)
+    old = ", ".join(f"old.{column}" for column in columns)
+    image = (
+        f"insert into was_{table} (died, born, no, {names}) values ("
+        "last_insert_rowid(), coalesce((select max(c.seq) from change c "
+        "where c.no = old.no and c.op <> 'create' and c.seq < last_insert_rowid()), "
+        f"old.no), old.no, {old});"
+    )
+    drop = "".join(
+        f"drop trigger if exists {table}_{op};"
+        for op in ("created", "updated", "deleted")
+    )
+    return drop + (
+        f"create trigger {table}_created after insert on {table} begin "
+        "insert into change (seq, kind, owner, no, op) "
+        f"values (new.no, '{table}', new.owner, new.no, 'create'); end;"
+        f"create trigger {table}_updated after update on {table} begin "
+        "insert into change (kind, owner, no, op) "
+        f"values ('{table}', new.owner, new.no, 'update'); {image} end;"
+        f"create trigger {table}_deleted after delete on {table} begin "
+        "insert into change (kind, owner, no, op) "
+        f"values ('{table}', old.owner, old.no, 'delete'); {image} end;"
+    )

@@ -1,0 +1,57 @@
+"""The format: which version of the tables this holdfast keeps, and the steps to it.
+
+Answers for: the version's number, who may still read and write it, the numbered
+migrations that lead from one version to the next.
+Leaves to others: running a step (engines), what is in the tables (`schema/`).
+Always holds: a step first only expands, so that processes of the version before go on
+beside it; what they need is taken away a version later. Running every step from any
+earlier version gives the tables that a new store gets.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from holdfast.errors import TooNew
+
+VERSION = 1
+"""The version of the tables that this holdfast keeps."""
+READS_FROM = 1
+"""The oldest version whose readers may use a store of ours."""
+WRITES_FROM = 1
+"""The oldest version whose writers may use a store of ours."""
+
+_FOLDER = Path(__file__).parent / "schema" / "migrations"
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """What a store's file says of its own format."""
+
+    version: int
+    reads_from: int
+    writes_from: int
+
+
+OURS = Stamp(VERSION, READS_FROM, WRITES_FROM)
+
+
+def steps() -> tuple[str, ...]:
+    """The SQL of each migration, in order: the first leads from version 1 to 2."""
+    found = sorted(_FOLDER.glob("[0-9][0-9][0-9][0-9]_*.sql"))
+    assert len(found) == VERSION - 1
+    return tuple(path.read_text(encoding="utf-8") for path in found)
+
+
+def admit(place: str, stamp: Stamp, *, read_only: bool) -> None:
+    """Let this holdfast at a store, if the store's format allows. Raises `TooNew`."""
+    if stamp.reads_from > VERSION:
+        raise TooNew(
+            f"{place} has format {stamp.version}, which only a newer holdfast reads "
+            f"(this one knows {VERSION}); it was left as it was: upgrade holdfast"
+        )
+    if stamp.writes_from > VERSION and not read_only:
+        raise TooNew(
+            f"{place} has format {stamp.version}, which only a newer holdfast writes "
+            f"(this one knows {VERSION}); it was left as it was: upgrade holdfast, "
+            "or open it with read_only=True"
+        )

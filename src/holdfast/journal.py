@@ -1,0 +1,237 @@
+"""The journal: every change of every kind of state, in one order.
+
+Answers for: reading changes with the rows before and after them, the newest moment,
+and how far named followers have come.
+Leaves to others: writing it (triggers, made by the engine), waiting for more
+(`runtime/following`).
+Always holds: `seq` has no gaps; a moment is the `seq` of a transaction's last change;
+reading below what was trimmed raises `Trimmed`.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from holdfast import codec, edges
+from holdfast.clock import to_datetime
+from holdfast.edges import Count, Edge, Id, Name, PageSize
+from holdfast.engine import Row, Table
+from holdfast.errors import Refused, Trimmed
+from holdfast.guarantees import Promise
+from holdfast.contract import Kind, operation, query
+from holdfast.limits import Limits
+from holdfast.page import Page, cursor_of, place_of
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of one row.
+
+    `op` is create, update, delete or purge. `before` and `after` are the row as data;
+    None where there was, or is, none. `id` is the row's own, or that of the record it
+    belongs to; None if it was purged.
+    """
+
+    seq: int
+    moment: int
+    at: datetime
+    origin: str | None
+    actor: str | None
+    cause: str | None
+    kind: str
+    owner: str
+    id: str | None
+    op: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """Changes that were found, and the `seq` up to which the journal was looked at."""
+
+    changes: tuple[Change, ...]
+    reached: int
+
+
+def _names(value: object, name: str, limits: Limits) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise edges.wrong_type(name, "a list of kinds", value)
+    return tuple(edges.name_of(item, f"{name}[{i}]", limits) for i, item in enumerate(value))
+
+
+Names = Annotated[Iterable[str], Edge(_names)]
+
+
+class Journal(Kind):
+    """Every change, in order. `all_owners` is set where owners are looked across."""
+
+    name = "journal"
+    promise = Promise.DURABLE
+    known: Mapping[str, tuple[Table, ...]] = {}
+    """The tables of each kind of the store; set by the store."""
+    all_owners = False
+
+    @query
+    def head(self) -> int:
+        """The newest moment; 0 if nothing was ever written."""
+        return self._head()
+
+    @query
+    def read(
+        self,
+        after: Count = 0,
+        *,
+        limit: PageSize = 100,
+        kinds: Names | None = None,
+        id: Id | None = None,
+        cursor: str | None = None,
+    ) -> Page[Change]:
+        """Changes after a `seq`, in order.
+
+        `kinds` takes names of kinds (`sessions`) and of their records (`message`);
+        `id` is that of a record, or of the one that it belongs to. The cursor leads
+        on; where it is None, all that is committed was read. Raises `Trimmed`.
+        """
+        if cursor is not None:
+            after = max(after, int(place_of(cursor, int)[0]))
+        found = self._stretch(after, kinds, id, limit)
+        more = found.reached < self._head()
+        return Page(found.changes, cursor_of(found.reached) if more else None)
+
+    @query
+    def stretch(
+        self,
+        after: Count,
+        *,
+        limit: PageSize = 200,
+        kinds: Names | None = None,
+        id: Id | None = None,
+    ) -> Stretch:
+        """As `read`, with the `seq` up to which was looked, found or not."""
+        return self._stretch(after, kinds, id, limit)
+
+    @query
+    def cursor(self, name: Name) -> int:
+        """The `seq` up to which a named follower has worked; 0 at first."""
+        row = self.tx.one("follower_get", owner=self.owner, name=name)
+        return row[0] if row else 0
+
+    @operation
+    def advance(self, name: Name, to: Count) -> int:
+        """Say that a named follower has worked up to a `seq`; gives that back.
+
+        Raises `Refused` if it is there already or past it: another process with the
+        same name was first, and this one's effects must not be kept.
+        """
+        row = self.tx.one("follower_get", owner=self.owner, name=name)
+        if row and row[0] >= to:
+            raise Refused(
+                f"the follower {name!r} is at {row[0]} already: another process works "
+                "under this name; nothing was written"
+            )
+        self.tx.run(
+            "follower_put", owner=self.owner, name=name, cursor=to, now=self.tx.now
+        )
+        return to
+
+    def _head(self) -> int:
+        row = self.tx.one("journal_last")
+        return (row[0] or 0) if row else 0
+
+    def _stretch(
+        self, after: int, kinds: Iterable[str] | None, id: str | None, limit: int
+    ) -> Stretch:
+        self._reaches(after)
+        wanted = self._tables(kinds)
+        owner = None if self.all_owners else self.owner
+        rows = self.tx.all("journal_page", after=after, owner=owner, limit=limit)
+        changes = (self._change(row, wanted[row[1]]) for row in rows if row[1] in wanted)
+        found = tuple(
+            change for change in changes if id is None or self._concerns(change, id)
+        )
+        reached = rows[-1][0] if len(rows) == limit else max(after, self._head())
+        return Stretch(found, reached)
+
+    def _reaches(self, after: int) -> None:
+        (floor,) = self.tx.one("journal_floor") or (0,)
+        if after < floor:
+            raise Trimmed(
+                f"the journal begins after {floor} by now, and {after} was asked for: "
+                f"read the records as they are, and go on from {floor}"
+            )
+
+    def _tables(self, kinds: Iterable[str] | None) -> dict[str, Table]:
+        every = {table.name: table for tables in self.known.values() for table in tables}
+        if kinds is None:
+            return every
+        chosen: dict[str, Table] = {}
+        for name in kinds:
+            if name in self.known:
+                chosen |= {table.name: table for table in self.known[name]}
+            elif name in every:
+                chosen[name] = every[name]
+            else:
+                names = ", ".join(sorted({*self.known, *every}))
+                raise Refused(f"there is no kind {name!r}; there are: {names}")
+        return chosen
+
+    def _concerns(self, change: Change, id: str) -> bool:
+        plain = change.after or change.before or {}
+        table = self._tables([change.kind])[change.kind]
+        return id in {change.id, self._belonging(plain, table)}
+
+    def _change(self, row: Row, table: Table) -> Change:
+        seq, kind, owner, no, op, moment, at, origin, actor, cause = row
+        before = None if op == "create" else self.tx.fields(f"{kind}_before", seq=seq)
+        after = None
+        if op in {"create", "update"}:
+            after = self.tx.fields(f"{kind}_until", no=no, seq=seq)
+            after = after or self.tx.fields(f"{kind}_now", no=no)
+        plain = [self._plain(fields, table) for fields in (before, after)]
+        either = plain[1] or plain[0] or {}
+        return Change(
+            seq=seq,
+            moment=moment,
+            at=to_datetime(at),
+            origin=origin,
+            actor=actor,
+            cause=cause,
+            kind=kind,
+            owner=owner,
+            id=either.get("id", self._belonging(either, table)),
+            op=op,
+            before=plain[0],
+            after=plain[1],
+        )
+
+    def _plain(self, fields: dict[str, Any] | None, table: Table) -> dict[str, Any] | None:
+        """A row as data: JSON decoded, times as times, its parent by its id."""
+        if fields is None:
+            return None
+        plain = {
+            name: _plain(name, value, table)
+            for name, value in fields.items()
+            if name not in {"no", "died", "born"}
+        }
+        if table.parent is not None:
+            column, parent = table.parent
+            plain[column] = self._id_of(parent, plain[column])
+        return plain
+
+    def _id_of(self, table: str, no: int) -> str | None:
+        fields = self.tx.fields(f"{table}_now", no=no) or self.tx.fields(
+            f"{table}_until", no=no, seq=0
+        )
+        return fields["id"] if fields else None
+
+    def _belonging(self, plain: Mapping[str, Any], table: Table) -> str | None:
+        return None if table.parent is None else plain.get(table.parent[0])
+
+
+def _plain(name: str, value: object, table: Table) -> object:
+    if name in table.json and isinstance(value, str):
+        return codec.decode(value)
+    if (name == "at" or name.endswith("_at")) and isinstance(value, int):
+        return to_datetime(value)
+    return value

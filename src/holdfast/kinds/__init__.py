@@ -1,0 +1,1 @@
+"""The kinds of state that every store has, one file each."""

@@ -1,0 +1,466 @@
+"""Tasks: units of an agent's work, with a status, a log and a result.
+
+Answers for: what a task is, which moves its status may make, its log, its figures.
+Leaves to others: who works on it (leases), what is queued (jobs).
+Always holds: a finished task has `completed_at`; a move that TRANSITIONS lacks is
+refused.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from holdfast import codec, edges
+from holdfast.clock import to_datetime
+from holdfast.edges import Count, Edge, Id, Name, Number, Object, PageSize, Text, Value
+from holdfast.engine import Row, Table
+from holdfast.errors import (
+    AlreadyExists,
+    Conflict,
+    NotFound,
+    Refused,
+    TooLarge,
+    WrongType,
+)
+from holdfast.guarantees import Promise
+from holdfast.contract import Kind, operation, query
+from holdfast.limits import Limits
+from holdfast.page import Page, cursor_of, place_of
+
+_ALL = 2**62
+_SWEPT_AT_ONCE = 1_000
+_DESCRIPTION_CHARACTERS = 2_555
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands."""
+
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
+    TaskStatus.PENDING: frozenset(
+        {TaskStatus.IN_PROGRESS, TaskStatus.WAITING, TaskStatus.CANCELLED}
+    ),
+    TaskStatus.IN_PROGRESS: frozenset(
+        {
+            TaskStatus.WAITING,
+            TaskStatus.COMPLETED,
+            TaskStatus.FAILED,
+            TaskStatus.CANCELLED,
+        }
+    ),
+    TaskStatus.WAITING: frozenset(
+        {TaskStatus.IN_PROGRESS, TaskStatus.FAILED, TaskStatus.CANCELLED}
+    ),
+    TaskStatus.COMPLETED: frozenset(),
+    TaskStatus.FAILED: frozenset({TaskStatus.PENDING, TaskStatus.IN_PROGRESS}),
+    TaskStatus.CANCELLED: frozenset(),
+}
+"""From each status, the ones that a task may move to. A failed task may be retried."""
+
+FINISHED = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED})
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a task has come: `done` of `total`, in units of the caller's own."""
+
+    done: float
+    total: float | None = None
+    note: str | None = None
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit of work. `orphaned` says that the session it names was deleted."""
+
+    id: str
+    owner: str
+    description: str
+    status: TaskStatus
+    tool: str | None
+    session: str | None
+    orphaned: bool
+    assigned_to: str | None
+    metadata: dict[str, Any] | None
+    result: Any
+    error: str | None
+    progress: Progress | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+class TaskLog(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a task's log."""
+
+    at: datetime
+    level: str
+    type: str
+    message: str
+
+
+class TaskMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of an owner's tasks; the average is over completed ones, in ms."""
+
+    total: int
+    by_status: dict[str, int]
+    average_completion_ms: float | None
+
+
+def _description(value: object, name: str, limits: Limits) -> str:
+    text = edges.text_of(value, name, limits)
+    if not text:
+        raise WrongType(f"{name}: a task's description has at least 1 character")
+    if len(text) > _DESCRIPTION_CHARACTERS:
+        raise TooLarge(
+            f"{name}: {len(text):,} characters are past the limit of "
+            f"{_DESCRIPTION_CHARACTERS:,}; nothing was written"
+        )
+    return text
+
+
+Description = Annotated[str, Edge(_description)]
+
+
+class Tasks(Kind):
+    """Units of work. Every call is one transaction of its own, or part of an open one."""
+
+    name = "tasks"
+    promise = Promise.DURABLE
+    tables = (
+        Table("task", json=("progress", "result", "metadata")),
+        Table("task_log", parent=("task", "task")),
+    )
+
+    @operation
+    def create(
+        self,
+        description: Description,
+        *,
+        id: Id | None = None,
+        tool: Name | None = None,
+        session: Id | None = None,
+        assigned_to: Id | None = None,
+        metadata: Object = None,
+    ) -> Task:
+        """Add a task; one that is there with equal content is given back.
+
+        Raises `AlreadyExists` (the id, with other content), `NotFound` (the session).
+        """
+        wanted = (description, tool, session, assigned_to, codec.value_of(metadata))
+        if id is not None and (row := self._row(id)):
+            there = _task(row)
+            has = (there.description, there.tool, there.session, there.assigned_to)
+            if (*has, there.metadata) != wanted:
+                raise AlreadyExists("task", id)
+            return there
+        self._session_exists(session)
+        id = id or self.tx.new_id()
+        self.tx.run(
+            "task_add",
+            no=self.tx.new_no(),
+            owner=self.owner,
+            id=id,
+            now=self.tx.now,
+            description=description,
+            tool=tool,
+            session=session,
+            assigned_to=assigned_to,
+            metadata=codec.text_of(metadata),
+        )
+        return self._task(id)
+
+    @query
+    def get(self, id: Id) -> Task:
+        """One task. Raises `NotFound`."""
+        return self._task(id)
+
+    @query
+    def list(
+        self,
+        *,
+        status: TaskStatus | None = None,
+        session: Id | None = None,
+        tool: Name | None = None,
+        stale: bool = False,
+        limit: PageSize = 50,
+        cursor: str | None = None,
+    ) -> Page[Task]:
+        """Tasks, newest first.
+
+        With `stale`, those in progress whose last lease is over: their holder died or
+        left them, and they can be taken over.
+        """
+        if stale and status not in {None, TaskStatus.IN_PROGRESS}:
+            raise Refused(f"only a task in progress can be stale, not one {status}")
+        before = (_ALL, 0) if cursor is None else place_of(cursor, int, int)
+        values: dict[str, object] = {"owner": self.owner, "limit": limit + 1}
+        values |= {"before_at": before[0], "before_no": before[1]}
+        named = status and status.value
+        if stale:
+            values |= {"session": session, "tool": tool, "now": self.tx.now}
+            rows = self.tx.all("task_list_stale", **values)
+        elif session is not None:
+            values |= {"session": session, "tool": tool, "status": named}
+            rows = self.tx.all("task_list_session", **values)
+        elif tool is not None:
+            rows = self.tx.all("task_list_tool", tool=tool, status=named, **values)
+        elif status is not None:
+            rows = self.tx.all("task_list_status", status=named, **values)
+        else:
+            rows = self.tx.all("task_list", **values)
+        more = len(rows) > limit and cursor_of(rows[limit - 1][3], rows[limit - 1][0])
+        return Page(map(_task, rows[:limit]), more or None)
+
+    @operation
+    def update(
+        self,
+        id: Id,
+        *,
+        expect: Count | None = None,
+        description: Description | UnsetType = UNSET,
+        tool: Name | None | UnsetType = UNSET,
+        session: Id | None | UnsetType = UNSET,
+        assigned_to: Id | None | UnsetType = UNSET,
+        metadata: Object | UnsetType = UNSET,
+    ) -> Task:
+        """Change what is named, and leave the rest; `expect` is the task's version.
+
+        Raises `NotFound`, `Conflict` (another version), `Held`, `Fenced`.
+        """
+        row = self._found(id)
+        self.guard(id)
+        there = _task(row)
+        if expect is not None and expect != there.version:
+            raise Conflict("task", id, expected=expect, found=there.version)
+        if session is not UNSET:
+            self._session_exists(session)
+        self.tx.run(
+            "task_change",
+            no=row[0],
+            now=self.tx.now,
+            description=there.description if description is UNSET else description,
+            tool=there.tool if tool is UNSET else tool,
+            session=there.session if session is UNSET else session,
+            assigned_to=there.assigned_to if assigned_to is UNSET else assigned_to,
+            metadata=row[15] if metadata is UNSET else codec.text_of(metadata),
+        )
+        return self._task(id)
+
+    @operation
+    def start(self, id: Id) -> Task:
+        """Take a task into progress; a failed one is tried again.
+
+        Raises `NotFound`, `Refused` (from a status that cannot start), `Held`,
+        `Fenced`.
+        """
+        return self._move(id, TaskStatus.IN_PROGRESS)
+
+    @operation
+    def hold(self, id: Id) -> Task:
+        """Set a task to wait for something. Raises as `start` does."""
+        return self._move(id, TaskStatus.WAITING)
+
+    @operation
+    def complete(self, id: Id, result: Value = None) -> Task:
+        """Finish a task with its result. Raises as `start` does."""
+        return self._move(id, TaskStatus.COMPLETED, result=codec.text_of(result))
+
+    @operation
+    def fail(self, id: Id, error: Text) -> Task:
+        """Finish a task with what went wrong. Raises as `start` does."""
+        return self._move(id, TaskStatus.FAILED, error=error)
+
+    @operation
+    def cancel(self, id: Id) -> Task:
+        """Finish a task that is no longer wanted. Raises as `start` does."""
+        return self._move(id, TaskStatus.CANCELLED)
+
+    @operation
+    def progress(
+        self,
+        id: Id,
+        done: Number,
+        total: Number | None = None,
+        note: Text | None = None,
+    ) -> Task:
+        """Say how far a task has come, in units of your own.
+
+        Raises `NotFound`, `Refused` (the task is finished), `Held`, `Fenced`.
+        """
+        row = self._found(id)
+        self.guard(id)
+        if row[7] in FINISHED:
+            raise Refused(f"task {id!r} is {row[7]}: its progress no longer changes")
+        there = {"done": done, "total": total, "note": note}
+        self.tx.run(
+            "task_progress", no=row[0], now=self.tx.now, progress=codec.text_of(there)
+        )
+        return self._task(id)
+
+    @operation
+    def log(
+        self, id: Id, message: Text, level: Name = "info", type: Name = "system"
+    ) -> TaskLog:
+        """Add a line to a task's log. Raises `NotFound`, `Held`, `Fenced`."""
+        no = self._found(id)[0]
+        self.guard(id)
+        (last,) = self.tx.one("task_log_last", task=no) or (None,)
+        line = {"level": level, "type": type, "message": message}
+        self.tx.run(
+            "task_log_add",
+            no=self.tx.new_no(),
+            owner=self.owner,
+            task=no,
+            position=(last or 0) + 1,
+            now=self.tx.now,
+            **line,
+        )
+        return TaskLog(at=to_datetime(self.tx.now), **line)
+
+    @query
+    def logs(
+        self, id: Id, *, limit: PageSize = 100, cursor: str | None = None
+    ) -> Page[TaskLog]:
+        """Lines of a task's log, oldest first. Raises `NotFound`."""
+        no = self._found(id)[0]
+        after = 0 if cursor is None else place_of(cursor, int)[0]
+        rows = self.tx.all("task_log_page", task=no, after=after, limit=limit + 1)
+        more = cursor_of(rows[limit - 1][4]) if len(rows) > limit else None
+        return Page(map(_line, rows[:limit]), more)
+
+    @operation
+    def delete(self, id: Id) -> bool:
+        """Delete a task and its log; True only if there was one.
+
+        Raises `Held`, `Fenced`.
+        """
+        row = self._row(id)
+        if row is None:
+            return False
+        self.guard(id)
+        self.tx.run("task_drop", no=row[0])
+        swept = self.tx.run("task_log_sweep", task=row[0], limit=_SWEPT_AT_ONCE)
+        if swept == _SWEPT_AT_ONCE:
+            self.tx.run("leftover_add", kind=self.name, no=row[0], below=_ALL)
+            self.tx.untidy()
+        return True
+
+    @query
+    def metrics(self) -> TaskMetrics:
+        """How many tasks there are, by status, and how long completed ones took."""
+        counts = {status.value: 0 for status in TaskStatus}
+        counts |= dict(self.tx.all("task_counts", owner=self.owner))  # type: ignore[arg-type]
+        (average,) = self.tx.one("task_average", owner=self.owner) or (None,)
+        return TaskMetrics(
+            total=sum(counts.values()),
+            by_status=counts,
+            average_completion_ms=None if average is None else float(average) / 1000,
+        )
+
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """How many tasks and log lines the owner has, and their bytes."""
+        tasks = self.tx.one("task_usage", owner=self.owner) or (0, 0)
+        lines = self.tx.one("task_log_usage", owner=self.owner) or (0, 0)
+        return {"task": (tasks[0], tasks[1]), "task_log": (lines[0], lines[1])}
+
+    def tidy(self, limit: int) -> bool:
+        """Delete log lines of tasks that were deleted."""
+        row = self.tx.one("leftover_next", kind=self.name)
+        if row is None:
+            return False
+        if self.tx.run("task_log_sweep", task=row[0], limit=limit) < limit:
+            self.tx.run("leftover_done", kind=self.name, no=row[0])
+        return True
+
+    def _move(
+        self,
+        id: str,
+        status: TaskStatus,
+        *,
+        result: str | None = None,
+        error: str | None = None,
+    ) -> Task:
+        row = self._found(id)
+        self.guard(id)
+        there = TaskStatus(row[7])
+        if status not in TRANSITIONS[there]:
+            raise Refused(_refusal(id, there, status))
+        started = self.tx.now if status is TaskStatus.IN_PROGRESS else row[5]
+        self.tx.run(
+            "task_move",
+            no=row[0],
+            now=self.tx.now,
+            status=status.value,
+            started_at=started,
+            completed_at=self.tx.now if status in FINISHED else None,
+            result=result,
+            error=error,
+        )
+        return self._task(id)
+
+    def _session_exists(self, session: str | None) -> None:
+        if session is not None and not self.tx.one(
+            "session_place", owner=self.owner, id=session, now=self.tx.now
+        ):
+            raise NotFound("session", session)
+
+    def _row(self, id: str) -> Row | None:
+        return self.tx.one("task_get", owner=self.owner, id=id)
+
+    def _found(self, id: str) -> Row:
+        row = self._row(id)
+        if row is None:
+            raise NotFound("task", id)
+        return row
+
+    def _task(self, id: str) -> Task:
+        return _task(self._found(id))
+
+
+def _refusal(id: str, there: TaskStatus, wanted: TaskStatus) -> str:
+    moves = ", ".join(sorted(TRANSITIONS[there])) or "nothing: it is finished"
+    return (
+        f"task {id!r} is {there} and cannot become {wanted} "
+        f"(from {there} it can become {moves}); nothing was written"
+    )
+
+
+def _task(row: Row) -> Task:
+    (_, owner, id, created_at, updated_at, started_at, completed_at, status,
+     description, tool, session, assigned_to, progress, error, result, metadata,
+     version, orphaned) = row  # fmt: skip
+    return Task(
+        id=id,
+        owner=owner,
+        description=description,
+        status=TaskStatus(status),
+        tool=tool,
+        session=session,
+        orphaned=bool(orphaned),
+        assigned_to=assigned_to,
+        metadata=codec.decode(metadata),
+        result=codec.decode(result),
+        error=error,
+        progress=None if progress is None else Progress(**codec.decode(progress)),
+        version=version,
+        created_at=to_datetime(created_at),
+        updated_at=to_datetime(updated_at),
+        started_at=None if started_at is None else to_datetime(started_at),
+        completed_at=None if completed_at is None else to_datetime(completed_at),
+    )
+
+
+def _line(row: Row) -> TaskLog:
+    at, level, type, message, _ = row
+    return TaskLog(at=to_datetime(at), level=level, type=type, message=message)

@@ -1,0 +1,33 @@
+"""Limits: how much of anything a store takes at once; a user can set each.
+
+Answers for: the numbers, and the sentence that names the one that was passed.
+Leaves to others: where each is held against what comes in (edges, kinds, engines).
+"""
+
+import msgspec
+
+from holdfast.errors import TooLarge
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a store takes at once. Sizes are in bytes of JSON text or of UTF-8."""
+
+    value_bytes: int = 10_000_000
+    """One value: a message's content, its metadata, a task's result."""
+    text_bytes: int = 10_000
+    """One short text: a title, an error, a log line."""
+    page: int = 1_000
+    """Records in one page of a list."""
+    batch: int = 10_000
+    """Messages in one call of `extend`."""
+    tags: int = 100
+    """Tags of one session."""
+
+
+def hold(size: int, limit: int, what: str, name: str) -> None:
+    """Raise `TooLarge`, naming the limit, if the size is past it."""
+    if size > limit:
+        raise TooLarge(
+            f"{what}: {size:,} is past the limit of {limit:,} "
+            f"(limits.{name}); nothing was written"
+        )

@@ -1,0 +1,121 @@
+"""Opening a store: from a target and options to a store in hand.
+
+Answers for: what a target may be, what each option may be, `open` and `aopen`.
+Leaves to others: what is found there (engines).
+"""
+
+import os
+from collections.abc import Awaitable, Generator
+from typing import TYPE_CHECKING, Any, Literal
+
+from holdfast import edges
+from holdfast.clock import Clock, SystemClock
+from holdfast.core import Core
+from holdfast.declared import registry
+from holdfast.engine import Options, Terms
+from holdfast.errors import WrongType
+from holdfast.limits import Limits
+from holdfast.store import Store
+
+if TYPE_CHECKING:
+    from holdfast.astore import AsyncStore
+
+_DEFAULT = "holdfast.db"
+_VARIABLE = "HOLDFAST_STORE"
+Durability = Literal["power-loss", "process-crash"]
+Migrate = Literal["auto", "check"]
+
+
+def open(
+    target: str | os.PathLike[str] | None = None,
+    *,
+    owner: str = "",
+    durability: Durability = "power-loss",
+    read_only: bool = False,
+    migrate: Migrate = "auto",
+    clock: Clock | None = None,
+    limits: Limits | None = None,
+) -> Store:
+    """Open a store; one that is not there yet is made.
+
+    `target` is a path, `sqlite:///path`, or `:memory:`; None stands for the environment
+    variable `HOLDFAST_STORE`, or else `holdfast.db` in this folder. With durability
+    "power-loss" every commit is synced to disk before it is acknowledged; with
+    "process-crash" a power cut may take the newest ones. `migrate="check"` raises
+    `NeedsMigration` instead of bringing an older store's tables up to date.
+
+    Raises `CannotOpen`, `NotAStore`, `TooNew`, `NeedsMigration`, `Busy`, `WrongType`.
+    """
+    core, terms = _core(target, owner, durability, read_only, migrate, clock, limits)
+    return Store(core, terms)
+
+
+def aopen(
+    target: str | os.PathLike[str] | None = None,
+    *,
+    owner: str = "",
+    durability: Durability = "power-loss",
+    read_only: bool = False,
+    migrate: Migrate = "auto",
+    clock: Clock | None = None,
+    limits: Limits | None = None,
+) -> "Opening":
+    """As `open`: `store = await aopen(…)`, or `async with aopen(…) as store`."""
+    return Opening((target, owner, durability, read_only, migrate, clock, limits))
+
+
+class Opening(Awaitable["AsyncStore"]):
+    """A store that is being opened: to be awaited, or entered with `async with`."""
+
+    def __init__(self, options: tuple[Any, ...]) -> None:
+        self._options = options
+        self._store: AsyncStore | None = None
+
+    def __await__(self) -> Generator[Any, None, "AsyncStore"]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> "AsyncStore":
+        self._store = await self._open()
+        return self._store
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._store is not None:
+            await self._store.close()
+
+    async def _open(self) -> "AsyncStore":
+        import asyncio  # noqa: PLC0415  # it loads slowly, and not everyone needs it
+
+        from holdfast.astore import AsyncStore  # noqa: PLC0415
+
+        return AsyncStore(*await asyncio.to_thread(_core, *self._options))
+
+
+def _core(
+    target: str | os.PathLike[str] | None,
+    owner: str,
+    durability: str,
+    read_only: bool,
+    migrate: str,
+    clock: Clock | None,
+    limits: Limits | None,
+) -> tuple[Core, Terms]:
+    if target is None:
+        target = os.environ.get(_VARIABLE) or _DEFAULT
+    if not isinstance(target, (str, os.PathLike)):
+        raise edges.wrong_type("target", "a path or a URL", target)
+    _choice("durability", durability, ("power-loss", "process-crash"))
+    _choice("migrate", migrate, ("auto", "check"))
+    options = Options(
+        durability=durability,
+        read_only=bool(read_only),
+        migrate=migrate,
+        limits=limits or Limits(),
+        clock=clock or SystemClock(),
+    )
+    terms = Terms(owner=edges.owner_of(owner))
+    return Core(os.fspath(target), registry(), options), terms
+
+
+def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise WrongType(f"{name}: {value!r} is none of: {', '.join(choices)}")

@@ -1,0 +1,1 @@
+"""The runtime: what lives as long as the process that uses a store."""

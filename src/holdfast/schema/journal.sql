@@ -1,0 +1,141 @@
+-- tables --
+-- What the store says of itself: its id, its format, who may use it.
+create table store (
+    name text primary key,
+    value text not null
+) strict, without rowid;
+-- The migrations that were run, of each kind.
+create table migration (
+    kind text not null,
+    version integer not null,
+    at integer not null,
+    primary key (kind, version)
+) strict, without rowid;
+-- Every change of every journalled row, in one order; written by triggers.
+create table change (
+    seq integer primary key,
+    kind text not null,
+    owner text not null,
+    no integer not null,
+    op text not null
+) strict;
+create index change_no on change (no, seq) where op <> 'create';
+-- One row a transaction: its moment is the `seq` of its last change.
+create table tx (
+    moment integer primary key,
+    at integer not null,
+    origin text,
+    actor text,
+    cause text
+) strict;
+-- How far each named follower has come.
+create table follower (
+    owner text not null,
+    name text not null,
+    cursor integer not null,
+    updated_at integer not null,
+    primary key (owner, name)
+) strict, without rowid;
+-- What `run(…, once=key)` gave, for all time.
+create table once (
+    owner text not null,
+    key text not null,
+    result text not null,
+    at integer not null,
+    primary key (owner, key)
+) strict, without rowid;
+-- Rows that are out of sight and still to be deleted, in slices.
+create table leftover (
+    kind text not null,
+    no integer not null,
+    below integer not null,
+    primary key (kind, no)
+) strict, without rowid;
+
+-- store_get --
+-- One of the things that a store says of itself.
+select value from store where name = :name
+
+-- store_put --
+-- Let a store say a thing of itself.
+insert into store (name, value) values (:name, :value)
+on conflict (name) do update set value = excluded.value
+
+-- migration_list --
+-- The migrations that were run.
+select kind, version from migration order by kind, version
+
+-- migration_add --
+-- Record that a migration was run.
+insert into migration (kind, version, at) values (:kind, :version, :now)
+
+-- journal_head --
+-- The newest moment, its time, and the oldest format that may still write.
+select (select moment from tx order by moment desc limit 1),
+    (select at from tx order by moment desc limit 1),
+    (select value from store where name = 'writes_from')
+
+-- journal_last --
+-- The newest change.
+select max(seq) from change
+
+-- journal_stamp --
+-- Say when, who and why, of the changes since the moment before.
+insert into tx (moment, at, origin, actor, cause)
+values (:moment, :at, :origin, :actor, :cause)
+
+-- journal_floor --
+-- The last change that was trimmed; 0 if none was.
+select cast(value as integer) from store where name = 'journal_floor'
+
+-- journal_page --
+-- Changes after a place, in order (of one owner, if given), each with its transaction.
+select c.seq, c.kind, c.owner, c.no, c.op, t.moment, t.at, t.origin, t.actor, t.cause
+from change c cross join tx t
+    on t.moment = (select min(x.moment) from tx x where x.moment >= c.seq)
+where c.seq > :after and (cast(:owner as text) is null or c.owner = :owner)
+order by c.seq limit :limit
+
+-- journal_gaps --
+-- How many changes there are, the first and the last, for a check.
+select count(*), min(seq), max(seq) from change
+
+-- journal_unstamped --
+-- Changes after the newest moment, for a check: there must be none.
+select count(*) from change where seq > (select coalesce(max(moment), 0) from tx)
+
+-- follower_get --
+-- How far a named follower has come.
+select cursor from follower where owner = :owner and name = :name
+
+-- follower_put --
+-- Say how far a named follower has come.
+insert into follower (owner, name, cursor, updated_at)
+values (:owner, :name, :cursor, :now)
+on conflict (owner, name) do update
+set cursor = excluded.cursor, updated_at = excluded.updated_at
+
+-- once_get --
+-- What a keyed run gave, if it was run.
+select result from once where owner = :owner and key = :key
+
+-- once_put --
+-- Keep what a keyed run gave.
+insert into once (owner, key, result, at) values (:owner, :key, :result, :now)
+
+-- leftover_add --
+-- Remember rows that are out of sight and still to be deleted.
+insert into leftover (kind, no, below) values (:kind, :no, :below)
+on conflict (kind, no) do update set below = excluded.below
+
+-- leftover_next --
+-- One lot of rows of a kind that is still to be deleted.
+select no, below from leftover where kind = :kind limit 1
+
+-- leftover_done --
+-- Forget a lot of which nothing is left.
+delete from leftover where kind = :kind and no = :no
+
+-- leftover_any --
+-- Whether any row is still to be deleted.
+select 1 from leftover limit 1

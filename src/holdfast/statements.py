@@ -1,0 +1,69 @@
+"""Statements: SQL text under names, read from `.sql` files.
+
+Answers for: the form of those files. A block opens with `-- name --` and a sentence in
+comments; a line `{name}` within a statement stands for that block's text. The block
+`tables` holds what is created, not what is run.
+Leaves to others: running them (engines), and which file belongs to whom (kinds).
+Always holds: a name is there once, and every statement says what it is for.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+TABLES = "tables"
+_HEADER = re.compile(r"^-- (\w+) --$", re.MULTILINE)
+_INCLUDE = re.compile(r"^\{(\w+)\}$", re.MULTILINE)
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+_SCHEMA = Path(__file__).parent / "schema"
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """One named statement, and what it is for."""
+
+    name: str
+    says: str
+    text: str
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """The names that the text takes values for."""
+        return frozenset(_PARAMETER.findall(self.text))
+
+
+def shipped(name: str) -> str:
+    """The text of one of the `.sql` files that come with holdfast."""
+    return (_SCHEMA / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def parse(text: str) -> dict[str, Statement]:
+    """The blocks of one file, by name, with what they include put in."""
+    parts = _HEADER.split(text)
+    if parts[0].strip():
+        raise ValueError("SQL stands before the first `-- name --`")
+    blocks = [_block(*pair) for pair in zip(parts[1::2], parts[2::2], strict=True)]
+    found = {block.name: block for block in blocks}
+    if len(found) != len(blocks):
+        raise ValueError("a name stands twice among the statements")
+    return {name: _with_includes(block, found) for name, block in found.items()}
+
+
+def _block(name: str, body: str) -> Statement:
+    lines = body.strip().splitlines()
+    said = 0
+    while said < len(lines) and lines[said].startswith("--"):
+        said += 1
+    says = " ".join(line.lstrip("- ") for line in lines[:said])
+    if not says:
+        raise ValueError(f"the statement {name!r} does not say what it is for")
+    text = body.strip() if name == TABLES else "\n".join(lines[said:])
+    return Statement(name, says, text)
+
+
+def _with_includes(block: Statement, found: Mapping[str, Statement]) -> Statement:
+    if block.name == TABLES:
+        return block
+    text = _INCLUDE.sub(lambda match: found[match[1]].text, block.text)
+    return Statement(block.name, block.says, text)

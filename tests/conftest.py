@@ -1,0 +1,96 @@
+"""What every test stands on: stores of every kind and face, looked over at the end."""
+
+import asyncio
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driving import Driven
+
+import holdfast
+from holdfast.clock import ManualClock
+
+ENGINES = ("memory", "file")
+FACES = ("sync", "async")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands until a test moves it."""
+    return ManualClock()
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop for the async face."""
+    made = asyncio.new_event_loop()
+    yield made
+    made.run_until_complete(made.shutdown_asyncgens())
+    made.run_until_complete(made.shutdown_default_executor())
+    made.close()
+
+
+@pytest.fixture(params=[(e, f) for e in ENGINES for f in FACES], ids="-".join)
+def store(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    clock: ManualClock,
+    loop: asyncio.AbstractEventLoop,
+) -> Iterator[Any]:
+    """A store on each engine, through each face; sound, and tidied away, at the end."""
+    engine, face = request.param
+    target = ":memory:" if engine == "memory" else str(tmp_path / "agent.db")
+    opened = holdfast.open(target, clock=clock)
+    yield opened if face == "sync" else Driven(opened.aio, loop)
+    report = opened.check()
+    opened.close()
+    assert report.problems == ()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Where a store may be made."""
+    return str(tmp_path / "agent.db")
+
+
+@pytest.fixture
+def open_store(path: str) -> Iterator[Callable[..., holdfast.Store]]:
+    """Opens stores on one file, any number of times; each is closed at the end."""
+    opened: list[holdfast.Store] = []
+
+    def open_one(**options: Any) -> holdfast.Store:
+        opened.append(holdfast.open(path, **options))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.close()
+    with holdfast.open(path) as last:
+        assert last.check().problems == ()
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    """No test leaves a thread of holdfast's, or an open store's file, behind."""
+    yield
+    gc.collect()
+    ours = [t.name for t in threading.enumerate() if t.name.startswith("holdfast-")]
+    assert ours == []
+    assert [name for name in _open_files() if name.endswith((".db", "-wal"))] == []
+
+
+def _open_files() -> list[str]:
+    folder = "/proc/self/fd"
+    if not os.path.isdir(folder):
+        return []
+    found = []
+    for number in os.listdir(folder):
+        try:
+            found.append(os.readlink(f"{folder}/{number}"))
+        except OSError:
+            continue
+    return found

@@ -1,0 +1,48 @@
+"""The store as a whole: its faces, its transactions, its ends."""
+
+import pytest
+
+from holdfast import errors
+
+
+def test_a_transaction_keeps_all_of_it(store):
+    talk = store.sessions.create("Plan")
+    with store.transaction(actor="planner", cause="test") as tx:
+        task = tx.tasks.create("Book", session=talk.id)
+        tx.sessions.append(talk.id, "assistant", "I'll book it.")
+    assert store.tasks.get(task.id).session == talk.id
+    assert store.sessions.get(talk.id).message_count == 1
+    last = list(store.journal.read())[-1]
+    assert (last.actor, last.cause) == ("planner", "test")
+
+
+def test_a_transaction_that_raises_keeps_nothing(store):
+    talk = store.sessions.create("Plan")
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:
+        tx.sessions.append(talk.id, "user", "gone")
+        1 / 0  # noqa: B018
+    assert store.sessions.get(talk.id).message_count == 0
+
+
+def test_a_call_on_the_store_inside_a_transaction_is_refused(open_store):
+    store = open_store()
+    with store.transaction(), pytest.raises(errors.Refused, match="tx.sessions.create"):
+        store.sessions.create("apart")
+    assert list(store.sessions.list()) == []
+
+
+def test_a_savepoint_undoes_its_part_alone(store):
+    with store.transaction() as tx:
+        talk = tx.sessions.create("kept")
+        with pytest.raises(ZeroDivisionError), tx.savepoint():
+            tx.sessions.append(talk.id, "user", "undone")
+            1 / 0  # noqa: B018
+        tx.sessions.append(talk.id, "user", "kept")
+    assert [m.content for m in store.sessions.messages(talk.id)] == ["kept"]
+
+
+def test_a_keyed_run_is_committed_once(store):
+    first = store.run(lambda tx: tx.sessions.create("once").id, once="make:1")
+    again = store.run(lambda tx: tx.sessions.create("twice").id, once="make:1")
+    assert first == again
+    assert [s.title for s in store.sessions.list()] == ["once"]
