@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Driven
 
 import holdfast
+from driving import Driven
 from holdfast.clock import ManualClock
 
 ENGINES = ("memory", "file")

@@ -1,7 +1,7 @@
 """Write `src/holdfast/afaces.py`: the async face of every kind, from the registry.
 
-    python tools/afaces.py           writes the file
-    python tools/afaces.py --check   fails if the file is not what would be written
+python tools/afaces.py           writes the file
+python tools/afaces.py --check   fails if the file is not what would be written
 """
 
 import ast
@@ -30,8 +30,10 @@ from holdfast.codec import Json
 from holdfast.contract import Kind, Operation
 from holdfast.journal import Change, Journal, Stretch
 from holdfast.kinds.leases import Lease, Leases
-from holdfast.kinds.sessions import Message, Session, Sessions, SessionStatus
-from holdfast.kinds.tasks import Task, TaskLog, TaskMetrics, Tasks, TaskStatus
+from holdfast.kinds.session_records import Message, Session
+from holdfast.kinds.sessions import Sessions
+from holdfast.kinds.task_records import Task, TaskLog, TaskMetrics
+from holdfast.kinds.tasks import Tasks
 from holdfast.page import Page
 
 
@@ -44,7 +46,7 @@ class Performs(Protocol):
         operation: Operation,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         """Run it, to its commit."""
         ...
 '''
@@ -60,6 +62,7 @@ PLAIN = {
     "Seconds": "float",
     "Number": "float",
     "Time": "datetime",
+    "AnyStatus": "str",
     "Tags": "Iterable[str]",
     "Names": "Iterable[str]",
     "Drafts": "Iterable[dict[str, Any]]",
@@ -88,7 +91,9 @@ def face(kind: type[Kind]) -> str:
     return (
         f"\n\n_{name.upper()} = {name}.operations()\n\n\n"
         f'class Async{name}:\n    """{kind.__doc__}"""\n\n'
-        f"    def __init__(self, target: Performs, kind: type[Kind] = {name}) -> None:\n"
+        "    def __init__(\n"
+        f"        self, target: Performs, kind: type[Kind] = {name}\n"
+        "    ) -> None:\n"
         "        self._target = target\n"
         "        self._kind = kind\n\n"
         f"{methods}"

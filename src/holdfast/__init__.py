@@ -6,14 +6,14 @@ to be awaited.
 """
 
 from holdfast import errors
+from holdfast.contract import Kind, operation, query
 from holdfast.declared import kind
 from holdfast.engine import Table
 from holdfast.guarantees import Promise
 from holdfast.journal import Change
-from holdfast.contract import Kind, operation, query
 from holdfast.kinds.leases import Lease
-from holdfast.kinds.sessions import Message, Session
-from holdfast.kinds.tasks import Task
+from holdfast.kinds.session_records import Message, Session
+from holdfast.kinds.task_records import Task
 from holdfast.limits import Limits
 from holdfast.opening import aopen, open
 from holdfast.page import Page

@@ -15,8 +15,7 @@ _PAGE = 50
 
 
 class EveryList:
-    """The list of one kind, over all owners in order; each page goes on where the one
-    before ended."""
+    """The list of one kind over all owners; a page goes on where the last one ended."""
 
     def __init__(
         self,

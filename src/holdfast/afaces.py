@@ -13,8 +13,10 @@ from holdfast.codec import Json
 from holdfast.contract import Kind, Operation
 from holdfast.journal import Change, Journal, Stretch
 from holdfast.kinds.leases import Lease, Leases
-from holdfast.kinds.sessions import Message, Session, Sessions, SessionStatus
-from holdfast.kinds.tasks import Task, TaskLog, TaskMetrics, Tasks, TaskStatus
+from holdfast.kinds.session_records import Message, Session
+from holdfast.kinds.sessions import Sessions
+from holdfast.kinds.task_records import Task, TaskLog, TaskMetrics
+from holdfast.kinds.tasks import Tasks
 from holdfast.page import Page
 
 
@@ -27,7 +29,7 @@ class Performs(Protocol):
         operation: Operation,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         """Run it, to its commit."""
         ...
 
@@ -147,7 +149,7 @@ _SESSIONS = Sessions.operations()
 
 
 class AsyncSessions:
-    """Conversations. Every call is one transaction of its own, or part of an open one."""
+    """Conversations; each call is a transaction of its own, or part of an open one."""
 
     def __init__(self, target: Performs, kind: type[Kind] = Sessions) -> None:
         self._target = target
@@ -253,7 +255,7 @@ class AsyncSessions:
     async def list(
         self,
         *,
-        status: SessionStatus | None = None,
+        status: str | None = None,
         tag: str | None = None,
         parent: str | None = None,
         created_before: datetime | None = None,
@@ -309,7 +311,7 @@ class AsyncSessions:
         *,
         expect: int | None = None,
         title: str | UnsetType = UNSET,
-        status: SessionStatus | UnsetType = UNSET,
+        status: str | UnsetType = UNSET,
         metadata: dict[str, Any] | None | UnsetType = UNSET,
         tags: Iterable[str] | UnsetType = UNSET,
         max_context_messages: int | None | UnsetType = UNSET,
@@ -337,7 +339,7 @@ _TASKS = Tasks.operations()
 
 
 class AsyncTasks:
-    """Units of work. Every call is one transaction of its own, or part of an open one."""
+    """Units of work; each call is a transaction of its own, or part of an open one."""
 
     def __init__(self, target: Performs, kind: type[Kind] = Tasks) -> None:
         self._target = target
@@ -402,7 +404,7 @@ class AsyncTasks:
     async def list(
         self,
         *,
-        status: TaskStatus | None = None,
+        status: str | None = None,
         session: str | None = None,
         tool: str | None = None,
         stale: bool = False,

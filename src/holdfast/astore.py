@@ -10,7 +10,7 @@ its turn had come), or nothing.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from holdfast import edges
 from holdfast.afaces import AsyncJournal, AsyncLeases, AsyncSessions, AsyncTasks
@@ -25,9 +25,7 @@ from holdfast.page import Page
 from holdfast.runtime.aworking import AsyncHeldLease, AsyncWork, held, work
 from holdfast.runtime.following import AsyncFollower, follow_async
 from holdfast.store import Store
-from holdfast.transaction import OpenTransaction
 
-P = ParamSpec("P")
 T = TypeVar("T")
 _TRANSACTION_SECONDS = 1.0
 _WORK_SECONDS = 30.0
@@ -83,7 +81,7 @@ class AsyncEveryList:
     def __init__(self, list_of: Callable[..., Page[Any]]) -> None:
         self._list_of = list_of
 
-    async def list(self, **filters: Any) -> Page[Any]:  # noqa: ANN401
+    async def list(self, **filters: Any) -> Page[Any]:
         """As `store.across_owners().<kind>.list`."""
         return await asyncio.to_thread(self._list_of, **filters)
 
@@ -155,9 +153,8 @@ class AsyncStore:
 
     def across_owners(self) -> AsyncAcrossOwners:
         """Lists and the journal over all owners, read-only."""
-        kind = self._core.registry.kinds["journal"]
-        every = type("Journal", (kind,), {"all_owners": True})
-        return AsyncAcrossOwners(self.sync, AsyncStoreJournal(self, every))
+        journal = AsyncStoreJournal(self, self._core.every_journal)
+        return AsyncAcrossOwners(self.sync, journal)
 
     @asynccontextmanager
     async def transaction(
@@ -187,8 +184,8 @@ class AsyncStore:
 
     async def run(
         self,
-        function: Callable[Concatenate[OpenTransaction, P], T],
-        *args: P.args,
+        function: Callable[..., T],
+        *args: Any,
         once: str | None = None,
         actor: str | None = None,
         cause: str | None = None,
@@ -207,7 +204,7 @@ class AsyncStore:
         core.engine.post(unit)
         return await unit.answer()
 
-    async def call(self, name: str, args: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
+    async def call(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
         """Carry out an operation by its name, from plain data."""
         kind, operation, kwargs = self._core.named(name, args or {})
         return await self.perform(kind, operation, (), kwargs)
@@ -224,7 +221,7 @@ class AsyncStore:
         async with held(self, kind, id, holder, seconds, self._core.clock) as lease:
             yield lease
 
-    def of(self, kind: type[Kind]) -> Any:  # noqa: ANN401
+    def of(self, kind: type[Kind]) -> Any:
         """The async face of a kind, by its class."""
         return async_face(kind, self, _SHOWN.get(kind.name))
 
@@ -242,7 +239,7 @@ class AsyncStore:
         operation: Operation,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         """Carry out one operation; what every method of every kind comes down to."""
         unit = self._core.prepared(kind, operation, args, kwargs, self._terms)
         unit.awaited(asyncio.get_running_loop().create_future())
@@ -262,7 +259,7 @@ class AsyncStore:
     def __repr__(self) -> str:
         return f"<holdfast.AsyncStore {self.place!r} owner={self.owner!r}>"
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"a store has no kind {name!r}; declare it before opening")
 
     async def _read(self, work: Callable[[Any], T]) -> T:

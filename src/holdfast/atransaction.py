@@ -56,11 +56,11 @@ class AsyncTransaction:
         operation: Operation,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         """Carry out one operation, as a step of this transaction."""
         return await self._loan.do(self._core.work(kind, operation, args, kwargs))
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, name: str) -> Any:
         kind = self._core.registry.kinds.get(name)
         if kind is None:
             raise AttributeError(f"a transaction has no kind {name!r}")
@@ -69,7 +69,7 @@ class AsyncTransaction:
         return made
 
 
-def _leave(part: Any, raised: tuple[Any, ...]) -> None:  # noqa: ANN401
+def _leave(part: Any, raised: tuple[Any, ...]) -> None:
     """Undo a part; the error itself is raised again where it came from."""
     try:
         part.__exit__(*raised)

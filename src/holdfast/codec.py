@@ -51,8 +51,7 @@ def document(value: Json | Document) -> Document:
     except RecursionError:
         raise NotStorable("value: nested too deeply, or within itself") from None
     except (TypeError, ValueError, OverflowError) as error:
-        _explain(value, "value")
-        raise NotStorable(f"value: {error}") from None
+        raise _refusal(value, error) from None
 
 
 def optional(value: Json | Document) -> Document | None:
@@ -73,6 +72,17 @@ def value_of(value: Json | Document) -> Any:
 def decode(text: str | None) -> Any:
     """The value that a stored JSON text stands for; None for no text."""
     return None if text is None else _decode(text)
+
+
+def _refusal(value: object, error: Exception) -> NotStorable:
+    """The error for a value that has no JSON text: where it is, or else what was said."""
+    try:
+        _explain(value, "value")
+    except NotStorable as found:
+        return found
+    except RecursionError:
+        return NotStorable("value: nested too deeply, or within itself")
+    return NotStorable(f"value: {error}")
 
 
 def _explain(value: object, place: str) -> None:

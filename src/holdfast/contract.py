@@ -73,12 +73,12 @@ class Operation:
         """The method's signature, `self` included."""
         return inspect.signature(self.function)
 
-    def __get__(self, kind: "Kind | None", owner: type["Kind"]) -> Any:  # noqa: ANN401
+    def __get__(self, kind: "Kind | None", owner: type["Kind"]) -> Any:
         if kind is None:
             return self
         return functools.partial(self._call_within, kind)
 
-    def _call_within(self, kind: "Kind", /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def _call_within(self, kind: "Kind", /, *args: Any, **kwargs: Any) -> Any:
         checked, named = self.prepare(args, kwargs, kind.tx.limits)
         if self.paged:
             return each(functools.partial(self.function, kind, *checked, **named))
@@ -145,7 +145,7 @@ class Kind:
     def part(cls) -> Part:
         """What this kind brings into the schema."""
         sql = cls.sql or shipped(cls.name)
-        return Part(cls.name, sql, cls.tables, cls.migrations)
+        return Part(cls.name, sql, cls.tables, cls.migrations, own=bool(cls.sql))
 
     @classmethod
     def guarantee(cls) -> Guarantee:
@@ -191,8 +191,12 @@ class Kind:
 class Registry:
     """The kinds that a store has, by name, each with its operations."""
 
-    def __init__(self, kinds: Mapping[str, type[Kind]]) -> None:
+    def __init__(
+        self, kinds: Mapping[str, type[Kind]], every_journal: type[Kind]
+    ) -> None:
         self.kinds = dict(kinds)
+        self.every_journal = every_journal
+        """The journal's kind, over all owners."""
         self.operations = {
             f"{name}.{operation_name}": (kind, found)
             for name, kind in kinds.items()

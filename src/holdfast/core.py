@@ -13,12 +13,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from holdfast import codec, edges
-from holdfast.clock import Clock
-from holdfast.engine import Engine, Options, Terms, Transaction, Unit, Work, open_engine
-from holdfast.errors import Refused, WrongType
 from holdfast.contract import Kind, Operation, Registry
+from holdfast.engine import Options, Terms, Transaction, Unit, Work, open_engine
+from holdfast.errors import Refused, WrongType
 from holdfast.kinds.leases import Lease, verify
-from holdfast.limits import Limits
 from holdfast.transaction import OpenTransaction
 
 T = TypeVar("T")
@@ -50,9 +48,10 @@ class Core:
 
     def __init__(self, target: str, registry: Registry, options: Options) -> None:
         self.registry = registry
-        self.limits: Limits = options.limits
-        self.clock: Clock = options.clock
-        self.engine: Engine = open_engine(target, registry.parts(), options)
+        self.limits = options.limits
+        self.clock = options.clock
+        self.engine = open_engine(target, registry.parts(), options)
+        self.every_journal = registry.every_journal
         self.engine.tidy = self._tidy
         if not options.read_only and self.engine.read(self.unit(_leftover, Terms())):
             self.engine.post(self.unit(self._tidy, Terms()))
@@ -180,7 +179,8 @@ class Core:
 
     def _tidy(self, tx: Transaction) -> None:
         """Delete a slice of what is out of sight; the engine calls again for more."""
-        if any([kind(tx).tidy(_TIDIED_AT_ONCE) for kind in self.registry.kinds.values()]):
+        kinds = self.registry.kinds.values()
+        if sum(kind(tx).tidy(_TIDIED_AT_ONCE) for kind in kinds):
             tx.untidy()
 
 

@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from holdfast.contract import Kind, Registry
 from holdfast.engine import Table
 from holdfast.errors import Refused
 from holdfast.guarantees import Guarantee, Promise
 from holdfast.journal import Journal
-from holdfast.contract import Kind, Registry
 from holdfast.kinds.leases import Leases
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.tasks import Tasks
@@ -23,6 +23,8 @@ K = TypeVar("K", bound=type[Kind])
 OURS: tuple[type[Kind], ...] = (Journal, Leases, Sessions, Tasks)
 """The kinds that every store has."""
 _declared: dict[str, type[Kind]] = {kind.name: kind for kind in OURS}
+_current: list[Registry] = []
+"""The registry of what is declared, once it was asked for."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _CREATED = re.compile(r"create table (\w+) \((.*?)\n\)", re.DOTALL | re.IGNORECASE)
 _NEEDED = {"no": "integer primary key", "owner": "text not null"}
@@ -44,7 +46,8 @@ def kind(
     is always today's. Raises `Refused` for a name or a table that cannot be.
     """
     tables = tuple(
-        Table(found, json=tuple(json)) for found in _tables(name, parse(sql)[TABLES].text)
+        Table(found, json=tuple(json))
+        for found in _tables(name, parse(sql)[TABLES].text)
     )
 
     def declare(cls: K) -> K:
@@ -52,6 +55,7 @@ def kind(
         cls.name, cls.promise, cls.tables = name, promise, tables
         cls.sql, cls.migrations = sql, tuple(migrations)
         _declared[name] = cls
+        _current.clear()
         return cls
 
     return declare
@@ -59,9 +63,16 @@ def kind(
 
 def registry() -> Registry:
     """The kinds that are declared now."""
+    if not _current:
+        _current.append(_registry())
+    return _current[0]
+
+
+def _registry() -> Registry:
     known = {name: found.tables for name, found in _declared.items()}
     journal = type("Journal", (Journal,), {"known": known, "__doc__": Journal.__doc__})
-    return Registry({**_declared, "journal": journal})
+    every = type("Journal", (journal,), {"all_owners": True})
+    return Registry({**_declared, "journal": journal}, every)
 
 
 def guarantees() -> tuple[Guarantee, ...]:

@@ -12,7 +12,16 @@ import types
 from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    TypeAlias,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -86,10 +95,10 @@ def text_of(value: object, name: str, limits: Limits) -> str:
     return str(value)
 
 
-def document_of(value: object, name: str, limits: Limits) -> Any:  # noqa: ANN401
+def document_of(value: object, name: str, limits: Limits) -> Any:
     """A value that JSON can carry, checked and encoded, within `limits.value_bytes`."""
     try:
-        found = codec.document(value)  # type: ignore[arg-type]
+        found = codec.document(cast("codec.Json", value))
     except NotStorable as error:
         raise NotStorable(name + str(error).removeprefix("value")) from None
     if len(found.text) * 4 > limits.value_bytes:
@@ -97,7 +106,7 @@ def document_of(value: object, name: str, limits: Limits) -> Any:  # noqa: ANN40
     return found
 
 
-def object_of(value: object, name: str, limits: Limits) -> Any:  # noqa: ANN401
+def object_of(value: object, name: str, limits: Limits) -> Any:
     """A JSON object (a dict), checked and encoded; or None."""
     if value is None or type(value) is codec.Document:
         return value
@@ -207,7 +216,7 @@ def check_for(annotation: object) -> Check:
     if annotation in _PLAIN:
         return _PLAIN[annotation]
     if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return _member_of(annotation)
+        return member_of(annotation)
     if get_origin(annotation) in {Union, types.UnionType}:
         return _one_of(get_args(annotation))
     raise TypeError(f"no check is known for arguments of type {annotation!r}")
@@ -215,7 +224,7 @@ def check_for(annotation: object) -> Check:
 
 def _one_of(options: tuple[object, ...]) -> Check:
     absent = tuple(
-        {type(None): None, UnsetType: UNSET}[option]  # type: ignore[index]
+        {type(None): None, UnsetType: UNSET}[option]
         for option in options
         if option in {type(None), UnsetType}
     )
@@ -230,7 +239,9 @@ def _one_of(options: tuple[object, ...]) -> Check:
     return checked
 
 
-def _member_of(kind: type[Enum]) -> Check:
+def member_of(kind: type[Enum]) -> Check:
+    """The check for a member of an enumeration, or its value."""
+
     def checked(value: object, name: str, limits: Limits) -> Enum:
         try:
             return kind(value)

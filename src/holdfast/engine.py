@@ -7,18 +7,20 @@ Always holds: a unit's time and chance are fixed before its first run, so that i
 be run again; a unit is answered once, after its commit or its failure.
 """
 
-import asyncio
 import importlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from holdfast.clock import Clock, uuid7
 from holdfast.errors import CannotOpen
 from holdfast.limits import Limits
+
+if TYPE_CHECKING:
+    import asyncio  # it loads slowly, and not everyone needs it
 
 T = TypeVar("T")
 Row: TypeAlias = tuple[Any, ...]
@@ -301,4 +303,3 @@ def open_engine(target: str, parts: tuple[Part, ...], options: Options) -> Engin
         rest, parts, options
     )
     return engine
-

@@ -23,50 +23,57 @@ class Performs(Protocol):
         operation: Operation,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         """Run it, to its commit."""
         ...
 
 
+_classes: dict[type[Kind], type[Any]] = {}
+_async_classes: dict[type[Kind], type[Any]] = {}
+
+
 def face(kind: type[K], target: Performs) -> K:
     """A kind whose operations are carried out by `target`, each by itself."""
-    made = _face_class(kind).__new__(_face_class(kind))
-    made._target = target  # type: ignore[attr-defined]  # noqa: SLF001
+    made_class = _classes.get(kind) or _face_class(kind)
+    made = object.__new__(made_class)
+    made._target = target
     return cast("K", made)
 
 
-@functools.cache
-def _face_class(kind: type[Kind]) -> type[Kind]:
+def _face_class(kind: type[Kind]) -> type[Any]:
     methods = {
         name: _method(kind, operation) for name, operation in kind.operations().items()
     }
-    return type(kind.__name__, (kind,), {**methods, "__doc__": kind.__doc__})
+    made = type(kind.__name__, (kind,), {**methods, "__doc__": kind.__doc__})
+    return _classes.setdefault(kind, made)
 
 
-def async_face(kind: type[Kind], target: Any, written: type[Any] | None) -> Any:  # noqa: ANN401
+def async_face(kind: type[Kind], target: Any, written: type[Any] | None) -> Any:
     """The async face of a kind: a written class, or one made from its operations."""
-    return (written or _async_class(kind))(target, kind)
+    return (written or _async_classes.get(kind) or _async_class(kind))(target, kind)
 
 
-@functools.cache
 def _async_class(kind: type[Kind]) -> type[Any]:
-    def init(self: Any, target: Any, kind: type[Kind]) -> None:  # noqa: ANN401
+    def init(self: Any, target: Any, kind: type[Kind]) -> None:
         self._target = target
         self._kind = kind
 
     methods = {
         name: _async_method(operation) for name, operation in kind.operations().items()
     }
-    return type(
-        f"Async{kind.__name__}", (), {**methods, "__init__": init, "__doc__": kind.__doc__}
+    made = type(
+        f"Async{kind.__name__}",
+        (),
+        {**methods, "__init__": init, "__doc__": kind.__doc__},
     )
+    return _async_classes.setdefault(kind, made)
 
 
 def _async_method(operation: Operation) -> Callable[..., Any]:
-    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         return await self._target.perform(self._kind, operation, args, kwargs)
 
-    async def call_each(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    async def call_each(self: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs["cursor"] = None
         while True:
             page = await self._target.perform(self._kind, operation, args, kwargs)
@@ -80,10 +87,10 @@ def _async_method(operation: Operation) -> Callable[..., Any]:
 
 
 def _method(kind: type[Kind], operation: Operation) -> Callable[..., Any]:
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         return self._target.perform(kind, operation, args, kwargs)
 
-    def call_each(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def call_each(self: Any, *args: Any, **kwargs: Any) -> Any:
         return each(
             lambda cursor: self._target.perform(
                 kind, operation, args, {**kwargs, "cursor": cursor}

@@ -16,11 +16,11 @@ import msgspec
 
 from holdfast import codec, edges
 from holdfast.clock import to_datetime
+from holdfast.contract import Kind, operation, query
 from holdfast.edges import Count, Edge, Id, Name, PageSize
 from holdfast.engine import Row, Table
 from holdfast.errors import Refused, Trimmed
 from holdfast.guarantees import Promise
-from holdfast.contract import Kind, operation, query
 from holdfast.limits import Limits
 from holdfast.page import Page, cursor_of, place_of
 
@@ -57,7 +57,9 @@ class Stretch(msgspec.Struct, frozen=True):
 def _names(value: object, name: str, limits: Limits) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise edges.wrong_type(name, "a list of kinds", value)
-    return tuple(edges.name_of(item, f"{name}[{i}]", limits) for i, item in enumerate(value))
+    return tuple(
+        edges.name_of(item, f"{name}[{i}]", limits) for i, item in enumerate(value)
+    )
 
 
 Names = Annotated[Iterable[str], Edge(_names)]
@@ -136,8 +138,8 @@ class Journal(Kind):
         return to
 
     def _head(self) -> int:
-        row = self.tx.one("journal_last")
-        return (row[0] or 0) if row else 0
+        (moment,) = self.tx.one("journal_moment") or (0,)
+        return int(moment)
 
     def _stretch(
         self, after: int, kinds: Iterable[str] | None, id: str | None, limit: int
@@ -146,7 +148,9 @@ class Journal(Kind):
         wanted = self._tables(kinds)
         owner = None if self.all_owners else self.owner
         rows = self.tx.all("journal_page", after=after, owner=owner, limit=limit)
-        changes = (self._change(row, wanted[row[1]]) for row in rows if row[1] in wanted)
+        changes = (
+            self._change(row, wanted[row[1]]) for row in rows if row[1] in wanted
+        )
         found = tuple(
             change for change in changes if id is None or self._concerns(change, id)
         )
@@ -162,7 +166,9 @@ class Journal(Kind):
             )
 
     def _tables(self, kinds: Iterable[str] | None) -> dict[str, Table]:
-        every = {table.name: table for tables in self.known.values() for table in tables}
+        every = {
+            table.name: table for tables in self.known.values() for table in tables
+        }
         if kinds is None:
             return every
         chosen: dict[str, Table] = {}
@@ -205,11 +211,13 @@ class Journal(Kind):
             after=plain[1],
         )
 
-    def _plain(self, fields: dict[str, Any] | None, table: Table) -> dict[str, Any] | None:
+    def _plain(
+        self, fields: dict[str, Any] | None, table: Table
+    ) -> dict[str, Any] | None:
         """A row as data: JSON decoded, times as times, its parent by its id."""
         if fields is None:
             return None
-        plain = {
+        plain: dict[str, Any] = {
             name: _plain(name, value, table)
             for name, value in fields.items()
             if name not in {"no", "died", "born"}

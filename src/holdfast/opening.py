@@ -60,7 +60,10 @@ def aopen(
     clock: Clock | None = None,
     limits: Limits | None = None,
 ) -> "Opening":
-    """As `open`: `store = await aopen(…)`, or `async with aopen(…) as store`."""
+    """Open a store for asyncio; to be awaited, or entered with `async with`.
+
+    Takes and raises what `open` does.
+    """
     return Opening((target, owner, durability, read_only, migrate, clock, limits))
 
 

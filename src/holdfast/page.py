@@ -14,29 +14,29 @@ import msgspec
 
 from holdfast.errors import InvalidId
 
-T = TypeVar("T", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Page(Sequence[T], Generic[T]):
+class Page(Sequence[T_co], Generic[T_co]):
     """Records in a stated order; `cursor` asks for the next page, None at the end."""
 
     __slots__ = ("_records", "cursor")
 
-    def __init__(self, records: Iterable[T], cursor: str | None = None) -> None:
+    def __init__(self, records: Iterable[T_co], cursor: str | None = None) -> None:
         self._records = tuple(records)
         self.cursor = cursor
 
     @overload
-    def __getitem__(self, index: int) -> T: ...
+    def __getitem__(self, index: int) -> T_co: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
-    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
+    def __getitem__(self, index: slice) -> tuple[T_co, ...]: ...
+    def __getitem__(self, index: int | slice) -> T_co | tuple[T_co, ...]:
         return self._records[index]
 
     def __len__(self) -> int:
         return len(self._records)
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[T_co]:
         return iter(self._records)
 
     def __eq__(self, other: object) -> bool:

@@ -9,15 +9,15 @@ through; a call on a store from inside a transaction of the same thread is refus
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast import edges
 from holdfast.across import AcrossOwners, EveryList
+from holdfast.contract import Kind, Operation
 from holdfast.core import Core, Usage
 from holdfast.engine import Report, Terms
 from holdfast.faces import face
 from holdfast.journal import Change, Journal
-from holdfast.contract import Kind, Operation
 from holdfast.kinds.leases import Lease, Leases
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.tasks import Tasks
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from holdfast.astore import AsyncStore
 
 K = TypeVar("K", bound=Kind)
-P = ParamSpec("P")
 T = TypeVar("T")
 _TRANSACTION_SECONDS = 5.0
 _WORK_SECONDS = 30.0
@@ -156,9 +155,7 @@ class Store:
             for name, kind in self._core.registry.kinds.items()
             if "list" in kind.operations()
         }
-        every = type("Journal", (_shown(Journal),), {"all_owners": True})
-        every.known = self._core.registry.kinds["journal"].known  # type: ignore[attr-defined]
-        return AcrossOwners(lists, face(every, self))
+        return AcrossOwners(lists, face(_shown(self._core.every_journal), self))
 
     @contextmanager
     def transaction(
@@ -175,7 +172,9 @@ class Store:
         `timeout_seconds` it is rolled back, and `TimedOut` raised.
         """
         self._core.refuse_inside("transaction")
-        seconds = edges.seconds_of(timeout_seconds, "timeout_seconds", self._core.limits)
+        seconds = edges.seconds_of(
+            timeout_seconds, "timeout_seconds", self._core.limits
+        )
         terms = self._core.terms(self._terms, actor, cause, lease)
         with self._core.engine.borrow(terms, seconds) as tx:
             self._core.entering(tx)
@@ -183,8 +182,8 @@ class Store:
 
     def run(
         self,
-        function: Callable[Concatenate[OpenTransaction, P], T],
-        *args: P.args,
+        function: Callable[..., T],
+        *args: Any,
         once: str | None = None,
         actor: str | None = None,
         cause: str | None = None,
@@ -200,7 +199,7 @@ class Store:
         terms = self._core.terms(self._terms, actor, cause)
         return self._core.engine.write(self._core.unit(work, terms))
 
-    def call(self, name: str, args: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
+    def call(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
         """Carry out an operation by its name, from plain data.
 
         `store.call("sessions.append", {"id": …, "role": …, "content": …})`. Raises
@@ -211,7 +210,9 @@ class Store:
 
     def operations(self) -> Mapping[str, Operation]:
         """Every operation by its name, as `call` takes it."""
-        return {name: found for name, (_, found) in self._core.registry.operations.items()}
+        return {
+            name: found for name, (_, found) in self._core.registry.operations.items()
+        }
 
     @contextmanager
     def lease(
@@ -227,7 +228,8 @@ class Store:
 
     def of(self, kind: type[K]) -> K:
         """A kind, by its class."""
-        return face(_shown(kind), self)
+        shown: type[K] = _shown(kind)
+        return face(shown, self)
 
     def check(self) -> Report:
         """Look for damage: in the file, the journal, and the rows. Reads all of it."""
@@ -243,7 +245,7 @@ class Store:
         operation: Operation,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         """Carry out one operation; what every method of every kind comes down to."""
         unit = self._core.prepared(kind, operation, args, kwargs, self._terms)
         engine = self._core.engine
@@ -258,7 +260,7 @@ class Store:
     def __repr__(self) -> str:
         return f"<holdfast.Store {self.place!r} owner={self.owner!r}>"
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"a store has no kind {name!r}; declare it before opening")
 
     def _read(self, work: Callable[[Any], T]) -> T:
@@ -277,14 +279,22 @@ class Store:
         return list_of
 
 
+_shown_classes: dict[type[Kind], type[Any]] = {}
+
+
 def _shown(kind: type[Kind]) -> type[Any]:
-    """The class by which a store shows a kind: the kind, with what spans transactions."""
-    more = {Tasks: StoreTasks, Journal: StoreJournal}
+    """The class by which a store shows a kind: with what spans transactions."""
+    if kind not in _shown_classes:
+        _shown_classes[kind] = _make_shown(kind)
+    return _shown_classes[kind]
+
+
+def _make_shown(kind: type[Kind]) -> type[Any]:
+    more: dict[type[Kind], type[Any]] = {Tasks: StoreTasks, Journal: StoreJournal}
     for plain, shown in more.items():
-        if kind is plain:
-            return shown
-        if issubclass(kind, plain) and not issubclass(kind, shown):
-            return type(kind.__name__, (shown, kind), {"__doc__": kind.__doc__})
+        if issubclass(kind, shown):
+            return kind
+        if issubclass(kind, plain):
+            own = type(kind.__name__, (shown, kind), {"__doc__": kind.__doc__})
+            return shown if kind is plain else own
     return kind
-
-

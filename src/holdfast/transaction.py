@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.clock import to_datetime
-from holdfast.engine import Transaction
 from holdfast.contract import Kind, Registry
+from holdfast.engine import Transaction
 
 if TYPE_CHECKING:
     from holdfast.journal import Journal
@@ -52,7 +52,7 @@ class OpenTransaction:
         """A kind, by its class."""
         return kind(self._tx)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, name: str) -> Any:
         kind = self._registry.kinds.get(name)
         if kind is None:
             raise AttributeError(f"a transaction has no kind {name!r}")

@@ -13,11 +13,11 @@ from datetime import datetime
 import msgspec
 
 from holdfast.clock import to_datetime
+from holdfast.contract import Kind, operation, query
 from holdfast.edges import Count, Id, Name, Seconds
 from holdfast.engine import Fence, Table, Transaction
 from holdfast.errors import Fenced, Held, NotFound, Refused
 from holdfast.guarantees import Promise
-from holdfast.contract import Kind, operation, query
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,139 +1,42 @@
 """Tasks: units of an agent's work, with a status, a log and a result.
 
-Answers for: what a task is, which moves its status may make, its log, its figures.
-Leaves to others: who works on it (leases), what is queued (jobs).
+Answers for: making, finding, changing and finishing tasks; their logs, their figures.
+Leaves to others: what a task is and which moves its status may make (`task_records`),
+who works on it (leases), what is queued (jobs).
 Always holds: a finished task has `completed_at`; a move that TRANSITIONS lacks is
 refused.
 """
 
-from datetime import datetime
-from enum import StrEnum
-from typing import Annotated, Any
-
-import msgspec
 from msgspec import UNSET, UnsetType
 
-from holdfast import codec, edges
+from holdfast import codec
 from holdfast.clock import to_datetime
-from holdfast.edges import Count, Edge, Id, Name, Number, Object, PageSize, Text, Value
-from holdfast.engine import Row, Table
-from holdfast.errors import (
-    AlreadyExists,
-    Conflict,
-    NotFound,
-    Refused,
-    TooLarge,
-    WrongType,
-)
-from holdfast.guarantees import Promise
 from holdfast.contract import Kind, operation, query
-from holdfast.limits import Limits
+from holdfast.edges import Count, Id, Name, Number, Object, PageSize, Text, Value
+from holdfast.engine import Row, Table
+from holdfast.errors import AlreadyExists, Conflict, NotFound, Refused
+from holdfast.guarantees import Promise
+from holdfast.kinds.task_records import (
+    FINISHED,
+    TRANSITIONS,
+    AnyStatus,
+    Description,
+    Task,
+    TaskLog,
+    TaskMetrics,
+    TaskStatus,
+    line_of,
+    refusal,
+    task_of,
+)
 from holdfast.page import Page, cursor_of, place_of
 
 _ALL = 2**62
 _SWEPT_AT_ONCE = 1_000
-_DESCRIPTION_CHARACTERS = 2_555
-
-
-class TaskStatus(StrEnum):
-    """Where a task stands."""
-
-    PENDING = "pending"
-    IN_PROGRESS = "in_progress"
-    WAITING = "waiting"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
-    TaskStatus.PENDING: frozenset(
-        {TaskStatus.IN_PROGRESS, TaskStatus.WAITING, TaskStatus.CANCELLED}
-    ),
-    TaskStatus.IN_PROGRESS: frozenset(
-        {
-            TaskStatus.WAITING,
-            TaskStatus.COMPLETED,
-            TaskStatus.FAILED,
-            TaskStatus.CANCELLED,
-        }
-    ),
-    TaskStatus.WAITING: frozenset(
-        {TaskStatus.IN_PROGRESS, TaskStatus.FAILED, TaskStatus.CANCELLED}
-    ),
-    TaskStatus.COMPLETED: frozenset(),
-    TaskStatus.FAILED: frozenset({TaskStatus.PENDING, TaskStatus.IN_PROGRESS}),
-    TaskStatus.CANCELLED: frozenset(),
-}
-"""From each status, the ones that a task may move to. A failed task may be retried."""
-
-FINISHED = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED})
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """How far a task has come: `done` of `total`, in units of the caller's own."""
-
-    done: float
-    total: float | None = None
-    note: str | None = None
-
-
-class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """A unit of work. `orphaned` says that the session it names was deleted."""
-
-    id: str
-    owner: str
-    description: str
-    status: TaskStatus
-    tool: str | None
-    session: str | None
-    orphaned: bool
-    assigned_to: str | None
-    metadata: dict[str, Any] | None
-    result: Any
-    error: str | None
-    progress: Progress | None
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
-
-
-class TaskLog(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a task's log."""
-
-    at: datetime
-    level: str
-    type: str
-    message: str
-
-
-class TaskMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of an owner's tasks; the average is over completed ones, in ms."""
-
-    total: int
-    by_status: dict[str, int]
-    average_completion_ms: float | None
-
-
-def _description(value: object, name: str, limits: Limits) -> str:
-    text = edges.text_of(value, name, limits)
-    if not text:
-        raise WrongType(f"{name}: a task's description has at least 1 character")
-    if len(text) > _DESCRIPTION_CHARACTERS:
-        raise TooLarge(
-            f"{name}: {len(text):,} characters are past the limit of "
-            f"{_DESCRIPTION_CHARACTERS:,}; nothing was written"
-        )
-    return text
-
-
-Description = Annotated[str, Edge(_description)]
 
 
 class Tasks(Kind):
-    """Units of work. Every call is one transaction of its own, or part of an open one."""
+    """Units of work; each call is a transaction of its own, or part of an open one."""
 
     name = "tasks"
     promise = Promise.DURABLE
@@ -159,7 +62,7 @@ class Tasks(Kind):
         """
         wanted = (description, tool, session, assigned_to, codec.value_of(metadata))
         if id is not None and (row := self._row(id)):
-            there = _task(row)
+            there = task_of(row)
             has = (there.description, there.tool, there.session, there.assigned_to)
             if (*has, there.metadata) != wanted:
                 raise AlreadyExists("task", id)
@@ -189,7 +92,7 @@ class Tasks(Kind):
     def list(
         self,
         *,
-        status: TaskStatus | None = None,
+        status: AnyStatus | None = None,
         session: Id | None = None,
         tool: Name | None = None,
         stale: bool = False,
@@ -201,12 +104,12 @@ class Tasks(Kind):
         With `stale`, those in progress whose last lease is over: their holder died or
         left them, and they can be taken over.
         """
-        if stale and status not in {None, TaskStatus.IN_PROGRESS}:
-            raise Refused(f"only a task in progress can be stale, not one {status}")
+        named = status and TaskStatus(status).value
+        if stale and named not in {None, "in_progress"}:
+            raise Refused(f"only a task in progress can be stale, not one {named}")
         before = (_ALL, 0) if cursor is None else place_of(cursor, int, int)
         values: dict[str, object] = {"owner": self.owner, "limit": limit + 1}
         values |= {"before_at": before[0], "before_no": before[1]}
-        named = status and status.value
         if stale:
             values |= {"session": session, "tool": tool, "now": self.tx.now}
             rows = self.tx.all("task_list_stale", **values)
@@ -220,7 +123,7 @@ class Tasks(Kind):
         else:
             rows = self.tx.all("task_list", **values)
         more = len(rows) > limit and cursor_of(rows[limit - 1][3], rows[limit - 1][0])
-        return Page(map(_task, rows[:limit]), more or None)
+        return Page(map(task_of, rows[:limit]), more or None)
 
     @operation
     def update(
@@ -240,7 +143,7 @@ class Tasks(Kind):
         """
         row = self._found(id)
         self.guard(id)
-        there = _task(row)
+        there = task_of(row)
         if expect is not None and expect != there.version:
             raise Conflict("task", id, expected=expect, found=there.version)
         if session is not UNSET:
@@ -337,7 +240,7 @@ class Tasks(Kind):
         after = 0 if cursor is None else place_of(cursor, int)[0]
         rows = self.tx.all("task_log_page", task=no, after=after, limit=limit + 1)
         more = cursor_of(rows[limit - 1][4]) if len(rows) > limit else None
-        return Page(map(_line, rows[:limit]), more)
+        return Page(map(line_of, rows[:limit]), more)
 
     @operation
     def delete(self, id: Id) -> bool:
@@ -360,7 +263,7 @@ class Tasks(Kind):
     def metrics(self) -> TaskMetrics:
         """How many tasks there are, by status, and how long completed ones took."""
         counts = {status.value: 0 for status in TaskStatus}
-        counts |= dict(self.tx.all("task_counts", owner=self.owner))  # type: ignore[arg-type]
+        counts |= dict(self.tx.all("task_counts", owner=self.owner))
         (average,) = self.tx.one("task_average", owner=self.owner) or (None,)
         return TaskMetrics(
             total=sum(counts.values()),
@@ -395,7 +298,7 @@ class Tasks(Kind):
         self.guard(id)
         there = TaskStatus(row[7])
         if status not in TRANSITIONS[there]:
-            raise Refused(_refusal(id, there, status))
+            raise Refused(refusal(id, there, status))
         started = self.tx.now if status is TaskStatus.IN_PROGRESS else row[5]
         self.tx.run(
             "task_move",
@@ -425,42 +328,4 @@ class Tasks(Kind):
         return row
 
     def _task(self, id: str) -> Task:
-        return _task(self._found(id))
-
-
-def _refusal(id: str, there: TaskStatus, wanted: TaskStatus) -> str:
-    moves = ", ".join(sorted(TRANSITIONS[there])) or "nothing: it is finished"
-    return (
-        f"task {id!r} is {there} and cannot become {wanted} "
-        f"(from {there} it can become {moves}); nothing was written"
-    )
-
-
-def _task(row: Row) -> Task:
-    (_, owner, id, created_at, updated_at, started_at, completed_at, status,
-     description, tool, session, assigned_to, progress, error, result, metadata,
-     version, orphaned) = row  # fmt: skip
-    return Task(
-        id=id,
-        owner=owner,
-        description=description,
-        status=TaskStatus(status),
-        tool=tool,
-        session=session,
-        orphaned=bool(orphaned),
-        assigned_to=assigned_to,
-        metadata=codec.decode(metadata),
-        result=codec.decode(result),
-        error=error,
-        progress=None if progress is None else Progress(**codec.decode(progress)),
-        version=version,
-        created_at=to_datetime(created_at),
-        updated_at=to_datetime(updated_at),
-        started_at=None if started_at is None else to_datetime(started_at),
-        completed_at=None if completed_at is None else to_datetime(completed_at),
-    )
-
-
-def _line(row: Row) -> TaskLog:
-    at, level, type, message, _ = row
-    return TaskLog(at=to_datetime(at), level=level, type=type, message=message)
+        return task_of(self._found(id))

@@ -15,7 +15,7 @@ from holdfast.clock import Clock
 from holdfast.codec import Json
 from holdfast.errors import Fenced, HoldfastError, Refused
 from holdfast.kinds.leases import Lease
-from holdfast.kinds.tasks import FINISHED, Task, TaskLog, TaskStatus
+from holdfast.kinds.task_records import FINISHED, Task, TaskLog, TaskStatus
 from holdfast.runtime.leasing import RENEWALS_A_LEASE, new_holder
 from holdfast.runtime.working import error_text
 

@@ -6,7 +6,6 @@ Leaves to others: noticing a commit (the engine's `watch`), reading it (the jour
 Always holds: no change is passed over, and none is given twice to one iterator.
 """
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 _PAGE = 200
 Effect: TypeAlias = Callable[["OpenTransaction", tuple[Change, ...]], object]
 """What a named follower does with changes, in the transaction that moves its cursor."""
+
 
 def follow(
     stretch: Callable[[int], Stretch], after: int, engine: Engine
@@ -50,6 +50,8 @@ async def follow_async(
     engine: Engine,
 ) -> AsyncIterator[Change]:
     """As `follow`, awaited."""
+    import asyncio  # noqa: PLC0415  # it loads slowly, and not everyone needs it
+
     loop = asyncio.get_running_loop()
     woken = asyncio.Event()
 
@@ -126,9 +128,7 @@ class Follower:
         there or neither. Raises `Refused` if another process works under this name.
         """
         place = self.cursor
-        found = self._store.journal.stretch(
-            place, kinds=kinds, limit=limit
-        )
+        found = self._store.journal.stretch(place, kinds=kinds, limit=limit)
         if found.reached == place:
             return place
         return self._store.run(
@@ -136,9 +136,7 @@ class Follower:
         )
 
 
-def _applied(
-    tx: "OpenTransaction", name: str, effect: Effect, found: Stretch
-) -> int:
+def _applied(tx: "OpenTransaction", name: str, effect: Effect, found: Stretch) -> int:
     if found.changes:
         effect(tx, found.changes)
     return tx.journal.advance(name, found.reached)

@@ -95,5 +95,3 @@ def renewed(handle: HeldLease, seconds: float) -> Iterator[None]:
 def new_holder(clock: Clock) -> str:
     """A holder's name that nobody else has: host, process, and a number."""
     return f"{os.uname().nodename[:100]}:{os.getpid()}:{clock.chance():x}"
-
-

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from holdfast.codec import Json
 from holdfast.errors import Fenced, Refused
 from holdfast.kinds.leases import Lease
-from holdfast.kinds.tasks import FINISHED, Task, TaskLog, TaskStatus
+from holdfast.kinds.task_records import FINISHED, Task, TaskLog, TaskStatus
 from holdfast.runtime.leasing import HeldLease, renewed
 
 if TYPE_CHECKING:

@@ -20,6 +20,14 @@ create table change (
     op text not null
 ) strict;
 create index change_no on change (no, seq) where op <> 'create';
+-- What was journalled stays as it is, also under REPLACE; what is to be trimmed is put
+-- below the floor first.
+create trigger change_kept before delete on change
+    when old.seq > (select cast(value as integer) from store
+        where name = 'journal_floor')
+    begin select raise(abort, 'the journal is not to be unwritten'); end;
+create trigger change_fixed before update on change
+    begin select raise(abort, 'the journal is not to be rewritten'); end;
 -- One row a transaction: its moment is the `seq` of its last change.
 create table tx (
     moment integer primary key,
@@ -78,6 +86,10 @@ select (select moment from tx order by moment desc limit 1),
 -- journal_last --
 -- The newest change.
 select max(seq) from change
+
+-- journal_moment --
+-- The newest moment; no row if nothing was ever written.
+select moment from tx order by moment desc limit 1
 
 -- journal_stamp --
 -- Say when, who and why, of the changes since the moment before.

@@ -172,6 +172,11 @@ order by m.position limit :limit
 -- Delete the message at one position.
 delete from message where session = :session and position = :position
 
+-- message_unhide --
+-- Delete the message of an id that was cleared and is still to be swept away.
+delete from message where id = :id and session = :session and position < (
+    select s.first from session s where s.no = :session)
+
 -- message_sweep --
 -- Delete some messages that stand below a position.
 delete from message where no in (

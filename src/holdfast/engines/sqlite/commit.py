@@ -62,12 +62,12 @@ class Committer:
                 unit.error = translated(error, self.name)
             return len(units)
         ran = self._attempt_all(units)
+        if ran == 0:  # SQLite ended the transaction under a unit
+            self._each_alone(units)
+            return len(units)
         try:
-            if ran == 0:  # SQLite ended the transaction under a unit
-                raise _Ended
             self.commit()
-        except (HoldfastError, _Ended) as error:
-            ran = ran or len(units)
+        except HoldfastError as error:
             self._after_failure(units[:ran], error)
         return ran
 
@@ -210,14 +210,18 @@ class Committer:
         if self.connection is not None and self.connection.in_transaction:
             self._execute("release unit")
 
-    def _after_failure(self, units: Sequence[Unit[Any]], error: Exception) -> None:
-        """No unit of a group was kept: give each its own transaction, or the error."""
+    def _after_failure(self, units: Sequence[Unit[Any]], error: HoldfastError) -> None:
+        """A group's commit failed: give each unit its own, unless it may be there."""
+        if not isinstance(error, OutcomeUnknown):
+            self._each_alone([unit for unit in units if unit.error is None])
+            return
+        for unit in units:
+            unit.error = unit.error or error
+
+    def _each_alone(self, units: Sequence[Unit[Any]]) -> None:
         self.rollback()
         for unit in units:
-            if isinstance(error, OutcomeUnknown):
-                unit.error = unit.error or error
-            elif isinstance(error, _Ended) or unit.error is None:
-                self._alone(unit)
+            self._alone(unit)
 
     def _after_failed_commit(self, error: apsw.IOError) -> None:
         """Find out whether a commit that failed is there all the same.
@@ -243,7 +247,3 @@ class Committer:
         except apsw.Error:
             raise unknown(error, self.name) from error
         raise translated(error, self.name) from error
-
-
-class _Ended(Exception):  # noqa: N818
-    """SQLite ended the transaction by itself."""

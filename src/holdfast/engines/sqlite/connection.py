@@ -24,9 +24,7 @@ def connect(
 ) -> apsw.Connection:
     """A connection to a file that is there, ready for use."""
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
-    connection = apsw.Connection(
-        path, flags, vfs=vfs, statementcachesize=_STATEMENTS
-    )
+    connection = apsw.Connection(path, flags, vfs=vfs, statementcachesize=_STATEMENTS)
     connection.set_busy_handler(patience())
     connection.execute(
         f"pragma synchronous = {_SYNCHRONOUS[durability]};"

@@ -226,7 +226,7 @@ def _disown_all() -> None:
 
 
 _disowned: list[SqliteEngine] = []
-"""Kept from being collected: closing a parent's files would touch the parent's locks."""
+"""Kept from being collected: closing a parent's files could touch its locks."""
 
 atexit.register(_close_all)
 os.register_at_fork(after_in_child=_disown_all)

@@ -39,34 +39,54 @@ def unknown(error: BaseException, place: str) -> OutcomeUnknown:
 
 
 def _of(error: apsw.Error, place: str) -> HoldfastError:
-    match error:
-        case apsw.FullError():
-            return StorageFull(
-                f"{place}: the disk is full; {_KEPT}: make room and go on"
-            )
-        case apsw.BusyError() | apsw.LockedError():
-            return Busy(
-                f"{place}: another process kept the store for too long; {_KEPT}: "
-                "try again, or look for a transaction that does not end"
-            )
-        case apsw.ReadOnlyError():
-            return Refused(f"{place} is open read-only; nothing was written")
-        case apsw.CantOpenError() | apsw.PermissionsError() | apsw.AuthError():
-            return CannotOpen(f"{place} cannot be opened or written to ({error})")
-        case apsw.NotADBError() | apsw.CorruptError():
-            return NotAStore(
-                f"{place} is no SQLite file, or a damaged one ({error}); it was left "
-                "as it was: restore a backup, or see `holdfast check`"
-            )
-        case apsw.ConstraintError() | apsw.MismatchError():
-            return Refused(f"the schema refuses this ({error}); nothing was written")
-        case apsw.InterruptError():
-            return TimedOut(f"{place}: interrupted; {_KEPT}")
-        case apsw.TooBigError():
-            return TooLarge(f"{place}: past SQLite's own limit; nothing was written")
-        case apsw.ConnectionClosedError() | apsw.CursorClosedError():
-            return Closed(f"{place} was closed")
-        case apsw.SQLError():
-            return Refused(f"{place}: SQLite refuses a statement ({error})")
-        case _:
-            return StorageFailed(f"{place}: the disk or the file failed ({error}); {_KEPT}")
+    for theirs, ours, says in _TABLE:
+        if isinstance(error, theirs):
+            return ours(says.format(place=place, error=error))
+    return StorageFailed(f"{place}: the disk or the file failed ({error}); {_KEPT}")
+
+
+_TABLE: tuple[tuple[tuple[type[apsw.Error], ...], type[HoldfastError], str], ...] = (
+    (
+        (apsw.FullError,),
+        StorageFull,
+        "{place}: the disk is full; " + _KEPT + ": make room and go on",
+    ),
+    (
+        (apsw.BusyError, apsw.LockedError),
+        Busy,
+        "{place}: another process kept the store for too long; " + _KEPT,
+    ),
+    (
+        (apsw.ReadOnlyError,),
+        Refused,
+        "{place} cannot be written to ({error}); nothing was written",
+    ),
+    (
+        (apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError),
+        CannotOpen,
+        "{place} cannot be opened or written to ({error})",
+    ),
+    (
+        (apsw.NotADBError, apsw.CorruptError),
+        NotAStore,
+        "{place} is no SQLite file, or a damaged one ({error}); it was left as it was: "
+        "restore a backup, or see `holdfast check`",
+    ),
+    (
+        (apsw.ConstraintError, apsw.MismatchError),
+        Refused,
+        "the schema refuses this ({error}); nothing was written",
+    ),
+    ((apsw.InterruptError,), TimedOut, "{place}: interrupted; " + _KEPT),
+    (
+        (apsw.TooBigError,),
+        TooLarge,
+        "{place}: past SQLite's own limit; nothing was written",
+    ),
+    (
+        (apsw.ConnectionClosedError, apsw.CursorClosedError),
+        Closed,
+        "{place} was closed",
+    ),
+    ((apsw.SQLError,), Refused, "{place}: SQLite refuses a statement ({error})"),
+)

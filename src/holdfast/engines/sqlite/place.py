@@ -15,9 +15,37 @@ from pathlib import Path
 from holdfast.errors import CannotOpen, Moved
 
 _NETWORK = frozenset(
-    "nfs nfs4 cifs smb smb2 smb3 smbfs ncpfs afs coda ceph glusterfs lustre beegfs "
-    "gpfs orangefs ocfs2 gfs gfs2 davfs fuse.sshfs fuse.s3fs fuse.gcsfuse fuse.rclone "
-    "fuse.goofys fuse.davfs2 fuse.glusterfs fuse.ceph fuse.juicefs".split()
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "ncpfs",
+        "afs",
+        "coda",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "beegfs",
+        "gpfs",
+        "orangefs",
+        "ocfs2",
+        "gfs",
+        "gfs2",
+        "davfs",
+        "fuse.sshfs",
+        "fuse.s3fs",
+        "fuse.gcsfuse",
+        "fuse.rclone",
+        "fuse.goofys",
+        "fuse.davfs2",
+        "fuse.glusterfs",
+        "fuse.ceph",
+        "fuse.juicefs",
+    ]
 )
 _MOUNTS = "/proc/self/mountinfo"
 

@@ -100,8 +100,6 @@ class Readers:
 
     def _run(self, unit: Unit[Any]) -> None:
         try:
-            if self._closed is not None:
-                raise self._closed
             connection, cursor = self._take()
         except BaseException as error:
             unit.error = translated(error, self._name)
@@ -124,6 +122,8 @@ class Readers:
             self._give_back(connection, cursor)
 
     def _take(self) -> tuple[apsw.Connection, apsw.Cursor]:
+        if self._closed is not None:
+            raise self._closed
         try:
             return self._idle.pop()
         except IndexError:

@@ -37,7 +37,8 @@ def recognise(connection: apsw.Connection, place: str) -> Stamp | None:
 
 def stamp(connection: apsw.Connection) -> Stamp:
     """What the file says of its own format."""
-    said = dict(connection.execute("select name, value from store").fetchall())
+    rows = connection.execute("select name, value from store").fetchall()
+    said = {str(name): str(value) for name, value in rows}
     return Stamp(
         int(said["version"]), int(said["reads_from"]), int(said["writes_from"])
     )
@@ -167,7 +168,7 @@ def journalise(connection: apsw.Connection, table: Table) -> None:
     info = connection.execute(
         'select name, type from pragma_table_info(?) where name <> "no"', (name,)
     ).fetchall()
-    columns = [column for column, _ in info]
+    columns = [str(column) for column, _ in info]
     typed = ", ".join(f"{column} {kind}" for column, kind in info)
     connection.execute(
         f"create table if not exists was_{name} (died integer primary key, "
@@ -201,10 +202,11 @@ def _copy_indexes(connection: apsw.Connection, table: str) -> None:
 
 
 def _triggers(table: str, columns: list[str]) -> str:
-    """The three triggers of a journalled table.
+    """The triggers of a journalled table: three write the journal, one keeps numbers.
 
     A new row's number is the `seq` of its own change, so that a row's first version
-    needs no entry in the index on `change`.
+    needs no entry in the index on `change`. OR IGNORE and OR REPLACE pass from an
+    outer statement into a trigger; neither gets a row past the journal.
     """
     names = ", ".join(columns)
     old = ", ".join(f"old.{column}" for column in columns)
@@ -216,12 +218,16 @@ def _triggers(table: str, columns: list[str]) -> str:
     )
     drop = "".join(
         f"drop trigger if exists {table}_{op};"
-        for op in ("created", "updated", "deleted")
+        for op in ("created", "numbered", "updated", "deleted")
     )
     return drop + (
         f"create trigger {table}_created after insert on {table} begin "
         "insert into change (seq, kind, owner, no, op) "
-        f"values (new.no, '{table}', new.owner, new.no, 'create'); end;"
+        f"values (new.no, '{table}', new.owner, new.no, 'create');"
+        "select raise(abort, 'a row has a number that the journal knows') "
+        "where changes() = 0; end;"
+        f"create trigger {table}_numbered before update of no on {table} begin "
+        "select raise(abort, 'the number of a row never changes'); end;"
         f"create trigger {table}_updated after update on {table} begin "
         "insert into change (kind, owner, no, op) "
         f"values ('{table}', new.owner, new.no, 'update'); {image} end;"

@@ -32,18 +32,18 @@ class SqliteTransaction(Transaction):
         self.left_untidy = False
 
     def one(self, name: str, /, **values: object) -> Row | None:
-        row: Row | None = next(self._execute(self._texts[name], values), None)  # type: ignore[arg-type]
+        row: Row | None = next(self._execute(self._texts[name], values), None)
         return row
 
     def all(self, name: str, /, **values: object) -> list[Row]:
-        return self._execute(self._texts[name], values).fetchall()  # type: ignore[arg-type]
+        return self._execute(self._texts[name], values).fetchall()
 
     def run(self, name: str, /, **values: object) -> int:
-        self._execute(self._texts[name], values)  # type: ignore[arg-type]
+        self._execute(self._texts[name], values)
         return self._connection.changes()
 
     def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:
-        cursor = self._execute(self._texts[name], values)  # type: ignore[arg-type]
+        cursor = self._execute(self._texts[name], values)
         for row in cursor:
             names = (column[0] for column in cursor.get_description())
             return dict(zip(names, row, strict=True))
@@ -51,7 +51,7 @@ class SqliteTransaction(Transaction):
 
     def ask(self, text: str, values: tuple[object, ...] = ()) -> list[Row]:
         """The rows of a statement of the engine's own."""
-        return self._execute(text, values).fetchall()  # type: ignore[arg-type]
+        return self._execute(text, values).fetchall()
 
     def knows(self, name: str) -> bool:
         return name in self._texts

@@ -65,7 +65,8 @@ class Watcher:
     def _poll(self) -> None:
         connection = self._connect()
         cursor = connection.cursor()
-        version, active_until = -1, 0.0
+        version: object = None
+        active_until = 0.0
         while self._wanted():
             idle = time.monotonic() > active_until
             self._nudged.wait(_IDLE_SECONDS if idle else _ACTIVE_SECONDS)
@@ -73,7 +74,7 @@ class Watcher:
             try:
                 ((found,),) = cursor.execute("pragma data_version").fetchall()
             except apsw.Error:
-                found = version + 1  # let the followers meet the error themselves
+                found = None  # let the followers meet the error themselves
             if found != version:
                 version = found
                 active_until = time.monotonic() + _STAYS_ACTIVE_SECONDS
