@@ -2,7 +2,10 @@
 
 import pytest
 
+import holdfast
 from holdfast import errors
+from holdfast.astore import AsyncStore
+from holdfast.declared import RESERVED
 
 
 def test_a_transaction_keeps_all_of_it(store):
@@ -46,3 +49,9 @@ def test_a_keyed_run_is_committed_once(store):
     again = store.run(lambda tx: tx.sessions.create("twice").id, once="make:1")
     assert first == again
     assert [s.title for s in store.sessions.list()] == ["once"]
+
+
+def test_no_kind_can_take_a_name_that_a_store_has():
+    classes = (holdfast.Store, AsyncStore, holdfast.Transaction)
+    theirs = {name for cls in classes for name in vars(cls) if name[0] != "_"}
+    assert theirs == RESERVED

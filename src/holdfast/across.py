@@ -7,8 +7,10 @@ Always holds: nothing is written through it; each record says whose it is.
 from collections.abc import Callable
 from typing import Any
 
+from holdfast import edges
 from holdfast.errors import Refused
 from holdfast.journal import Journal
+from holdfast.limits import Limits
 from holdfast.page import Page, cursor_of, place_of
 
 _PAGE = 50
@@ -21,8 +23,10 @@ class EveryList:
         self,
         owners: Callable[[], list[str]],
         list_of: Callable[..., Page[Any]],
+        limits: Limits,
     ) -> None:
         self._owners = owners
+        self._limits = limits
         self._list_of = list_of
 
     def list(
@@ -33,8 +37,10 @@ class EveryList:
         **filters: object,
     ) -> Page[Any]:
         """Records of all owners: by owner, and within one as its own list has them."""
+        limit = edges.page_of(limit, "limit", self._limits)
         start, inner = "", None
         if cursor is not None:
+            cursor = edges.text_of(cursor, "cursor", self._limits)
             start, within = (str(part) for part in place_of(cursor, str, str))
             inner = within or None
         found: list[Any] = []

@@ -7,7 +7,7 @@ the text says. A tuple counts as a list; anything else that would come back chan
 (NaN, a set, bytes, a date, a key that is no text) is refused before any write.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import msgspec
@@ -21,6 +21,11 @@ Json: TypeAlias = (
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+
+
+DEEPEST = 200
+"""How deep lists and dicts may stand within one another: a value that is written must
+be read again by any caller, however much of Python's stack is in use there."""
 
 
 class Document:
@@ -45,6 +50,8 @@ def document(value: Json | Document) -> Document:
         copy = value if type(value) is str else _decode(text)
         if not (copy is value or copy == value):
             _explain(value, "value")
+        if len(text) > 2 * DEEPEST and copy is not value:
+            _refuse_deep(text, copy)
         return Document(text.decode(), cast("Json", copy))
     except NotStorable:
         raise
@@ -74,8 +81,26 @@ def decode(text: str | None) -> Any:
     return None if text is None else _decode(text)
 
 
+def _refuse_deep(text: bytes, value: Any) -> None:
+    if text.count(b"[") + text.count(b"{") <= DEEPEST:
+        return
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [item for inner in level for item in _items(inner)]
+        if not level:
+            return
+    if any(isinstance(inner, (list, dict)) for inner in level):
+        raise NotStorable(f"value: nested too deeply (more than {DEEPEST} levels)")
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
 def _refusal(value: object, error: Exception) -> NotStorable:
-    """The error for a value that has no JSON text: where it is, or else what was said."""
+    """The error for a value without JSON text: its place, or else what was said."""
     try:
         _explain(value, "value")
     except NotStorable as found:

@@ -22,6 +22,11 @@ from holdfast.statements import TABLES, parse
 K = TypeVar("K", bound=type[Kind])
 OURS: tuple[type[Kind], ...] = (Journal, Leases, Sessions, Tasks)
 """The kinds that every store has."""
+RESERVED = frozenset(
+    "across_owners aio call check close holding lease now of operations owned_by owner "
+    "owners perform place run savepoint sync transaction usage".split()
+)
+"""What stores and transactions have for themselves, and no kind may be called."""
 _declared: dict[str, type[Kind]] = {kind.name: kind for kind in OURS}
 _current: list[Registry] = []
 """The registry of what is declared, once it was asked for."""
@@ -81,13 +86,11 @@ def guarantees() -> tuple[Guarantee, ...]:
 
 
 def _refuse_taken(name: str, cls: type[Kind]) -> None:
-    from holdfast.store import Store  # noqa: PLC0415  # it imports this file
-
     if not _NAME.fullmatch(name):
         raise Refused(f"{name!r} is no name for a kind (lower case, a-z, 0-9, _)")
     taken = _declared.get(name)
     same = taken is not None and taken.__qualname__ == cls.__qualname__
-    if hasattr(Store, name) or taken in OURS or (taken is not None and not same):
+    if name in RESERVED or taken in OURS or (taken is not None and not same):
         raise Refused(f"a store has {name!r} already: give the kind another name")
 
 

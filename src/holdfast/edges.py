@@ -7,6 +7,7 @@ Leaves to others: what an argument means (kinds).
 Always holds: a check raises before anything is written, and names the argument.
 """
 
+import functools
 import re
 import types
 from collections.abc import Callable
@@ -34,9 +35,14 @@ T = TypeVar("T")
 Check: TypeAlias = Callable[[Any, str, Limits], Any]
 
 _ID_CHARACTERS = 200
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\ud800-\udfff\u2028\u2029]")
+_UNSAFE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f/\\\ud800-\udfff\u2028\u2029"  # controls, folders, halves
+    # What nobody sees: two ids that look the same would be two records.
+    r"\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+    r"\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 _DOTS = re.compile(r"\.+")
-_NAME = re.compile(r"[^\W\d][\w.:-]{0,63}")
+_NAME = re.compile(r"[^\W\d_][\w.:-]{0,63}")
 _MAX_NUMBER = 2**53
 
 
@@ -50,18 +56,22 @@ def id_of(value: object, name: str, limits: Limits | None = None) -> str:
     """An id: 1 to 200 printable characters, nothing that could leave a folder."""
     if type(value) is not str:
         raise wrong_type(name, "text", value)
-    if value.isascii() and value.isalnum() and len(value) <= _ID_CHARACTERS:
-        return value
-    if not 0 < len(value) <= _ID_CHARACTERS:
-        raise InvalidId(
-            f"{name}: an id has 1 to {_ID_CHARACTERS} characters, not {len(value)}"
-        )
-    if _UNSAFE.search(value) or _DOTS.fullmatch(value) or value != value.strip():
-        raise InvalidId(
-            f"{name}: {value!r} is not safe as an id (printable characters only, "
-            "no slash or backslash, not just dots, no space at an end)"
-        )
+    if flaw := _flaw(value):
+        raise InvalidId(f"{name}: {flaw}")
     return value
+
+
+@functools.lru_cache(maxsize=4096)
+def _flaw(id: str) -> str:
+    """What makes a text no id, in words; empty if nothing does."""
+    if not 0 < len(id) <= _ID_CHARACTERS:
+        return f"an id has 1 to {_ID_CHARACTERS} characters, not {len(id)}"
+    if _UNSAFE.search(id) or _DOTS.fullmatch(id) or id != id.strip():
+        return (
+            f"{id!r} is not safe as an id (printable characters only, no slash or "
+            "backslash, not just dots, no space at an end)"
+        )
+    return ""
 
 
 def owner_of(value: object, name: str = "owner", limits: Limits | None = None) -> str:
@@ -71,14 +81,19 @@ def owner_of(value: object, name: str = "owner", limits: Limits | None = None) -
 
 def name_of(value: object, name: str, limits: Limits) -> str:
     """A short name: a letter, then up to 63 letters, digits, `_`, `.`, `:`, `-`."""
-    if type(value) is not str and not isinstance(value, str):
+    if not isinstance(value, str):
         raise wrong_type(name, "text", value)
-    if not _NAME.fullmatch(value):
+    if not _is_name(value):
         raise InvalidId(
             f"{name}: {value[:80]!r} is no short name (a letter, then up to 63 "
             "letters, digits, or _ . : -)"
         )
     return str(value)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_name(value: str) -> bool:
+    return _NAME.fullmatch(value) is not None
 
 
 def text_of(value: object, name: str, limits: Limits) -> str:
@@ -228,11 +243,12 @@ def _one_of(options: tuple[object, ...]) -> Check:
         for option in options
         if option in {type(None), UnsetType}
     )
+    first, last = absent[0], absent[-1]
     (present,) = (o for o in options if o not in {type(None), UnsetType})
     check = check_for(present)
 
     def checked(value: object, name: str, limits: Limits) -> object:
-        if any(value is none for none in absent):
+        if value is first or value is last:
             return value
         return check(value, name, limits)
 

@@ -151,7 +151,7 @@ class Store:
     def across_owners(self) -> AcrossOwners:
         """Lists and the journal over all owners, read-only."""
         lists = {
-            name: EveryList(self.owners, self._list_of(name))
+            name: EveryList(self.owners, self._list_of(name), self._core.limits)
             for name, kind in self._core.registry.kinds.items()
             if "list" in kind.operations()
         }

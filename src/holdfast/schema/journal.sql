@@ -78,8 +78,9 @@ select kind, version from migration order by kind, version
 insert into migration (kind, version, at) values (:kind, :version, :now)
 
 -- journal_head --
--- The newest moment, its time, and the oldest format that may still write.
-select (select moment from tx order by moment desc limit 1),
+-- The newest change (also one made from outside, which no moment has yet), the time of
+-- the newest moment, and the oldest format that may still write.
+select (select max(seq) from change),
     (select at from tx order by moment desc limit 1),
     (select value from store where name = 'writes_from')
 
@@ -92,9 +93,10 @@ select max(seq) from change
 select moment from tx order by moment desc limit 1
 
 -- journal_stamp --
--- Say when, who and why, of the changes since the moment before.
+-- Say when, who and why, of the changes since the moment before, if there are any.
 insert into tx (moment, at, origin, actor, cause)
-values (:moment, :at, :origin, :actor, :cause)
+select (select max(seq) from change), :at, :origin, :actor, :cause
+where (select max(seq) from change) > :moment
 
 -- journal_floor --
 -- The last change that was trimmed; 0 if none was.

@@ -16,6 +16,7 @@ import apsw
 
 from holdfast import format as formats
 from holdfast.engine import Terms, Unit
+from holdfast.engines.sqlite.connection import patience
 from holdfast.engines.sqlite.failures import translated, unknown
 from holdfast.engines.sqlite.place import Place
 from holdfast.engines.sqlite.transaction import SqliteTransaction
@@ -24,6 +25,8 @@ from holdfast.limits import Limits
 
 _GROUP_SECONDS = 0.005
 _CHECKPOINT_PAGES = 1_000
+_CHECKPOINT_SECONDS = 0.02
+_PASSIVE, _RESTART = apsw.SQLITE_CHECKPOINT_PASSIVE, apsw.SQLITE_CHECKPOINT_RESTART
 _OVERSIZED_PAGES = 16_000
 
 
@@ -45,6 +48,7 @@ class Committer:
         self._moment = 0
         self._at = 0
         self._wal_pages = 0
+        self._checkpoint_at = _CHECKPOINT_PAGES
         self._open()
 
     def group(self, units: Sequence[Unit[Any]]) -> int:
@@ -56,19 +60,20 @@ class Committer:
             self._alone(units[0])
             return 1
         try:
-            self.begin()
+            ran = self._attempt_all(units, self._bare) or self._attempt_all(
+                units, self._in_savepoint
+            )
         except Exception as error:
-            for unit in units:
-                unit.error = translated(error, self.name)
-            return len(units)
-        ran = self._attempt_all(units)
-        if ran == 0:  # SQLite ended the transaction under a unit
+            return self._all_failed(units, translated(error, self.name))
+        if ran == 0:  # SQLite ended the transaction under a unit, twice
             self._each_alone(units)
             return len(units)
         try:
             self.commit()
-        except HoldfastError as error:
-            self._after_failure(units[:ran], error)
+        except OutcomeUnknown as error:
+            self._all_failed(units[:ran], error)
+        except HoldfastError:
+            self._each_alone([unit for unit in units[:ran] if unit.error is None])
         return ran
 
     def begin(self) -> None:
@@ -76,11 +81,17 @@ class Committer:
         if self.connection is None:
             self._open()
         self._execute("begin immediate")
+        try:
+            self._look_back()
+        except BaseException:
+            self.rollback()
+            raise
+
+    def _look_back(self) -> None:
         ((moment, at, writes_from),) = self._execute(self._texts["journal_head"])
         self._moment = moment or 0
         self._at = at or 0
         if int(writes_from) > formats.VERSION:
-            self.rollback()
             formats.admit(
                 self.name,
                 formats.Stamp(int(writes_from), 0, int(writes_from)),
@@ -98,23 +109,13 @@ class Committer:
             self._limits,
             max(now, self._at),
             chance,
+            self._moment,
         )
 
     def stamp(self, tx: SqliteTransaction) -> None:
         """Close a unit's moment: say when, who and why, if it changed anything."""
-        last = tx.one("journal_last")
-        assert last is not None
-        moment = last[0] or 0
-        if moment > self._moment:
-            terms = tx.terms
-            tx.run(
-                "journal_stamp",
-                moment=moment,
-                at=tx.now,
-                origin=None,
-                actor=terms.actor,
-                cause=terms.cause,
-            )
+        moment = tx.stamp()
+        if moment is not None:
             self._moment, self._at = moment, tx.now
         if tx.left_untidy:
             self.untidy = True
@@ -138,16 +139,20 @@ class Committer:
                 self._execute("rollback")
 
     def checkpoint(self) -> None:
-        """Move what was written ahead into the file, when there is much of it."""
-        if self._wal_pages < _CHECKPOINT_PAGES or self.connection is None:
+        """Move what was written ahead into the file, when there is much of it.
+
+        A log that has grown large is begun anew, if its readers let go of it at once.
+        """
+        if self._wal_pages < self._checkpoint_at or self.connection is None:
             return
         oversized = self._wal_pages >= _OVERSIZED_PAGES
-        mode = apsw.SQLITE_CHECKPOINT_RESTART if oversized else (
-            apsw.SQLITE_CHECKPOINT_PASSIVE
-        )  # fmt: skip
+        mode = _RESTART if oversized else _PASSIVE
+        self.connection.set_busy_handler(patience(_CHECKPOINT_SECONDS))
         with suppress(apsw.Error):  # it changes nothing that was acknowledged
-            self.connection.wal_checkpoint(mode=mode)
-        self._wal_pages = 0
+            logged, moved = self.connection.wal_checkpoint(mode=mode)
+            rest = 0 if moved == logged else logged
+            self._checkpoint_at = rest + _CHECKPOINT_PAGES
+        self.connection.set_busy_handler(patience())
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -175,53 +180,70 @@ class Committer:
             return
         try:
             self.begin()
-            tx = self.transaction(unit.terms, unit.now, unit.chance)
-            unit.result = unit.work(tx)
-            self.stamp(tx)
+            self._run(unit)
             self.commit()
         except BaseException as error:
             self.rollback()
             unit.error = translated(error, self.name)
 
-    def _attempt_all(self, units: Sequence[Unit[Any]]) -> int:
-        """How many units were run; 0 if SQLite ended the transaction under one."""
-        assert self.connection is not None
+    def _attempt_all(
+        self, units: Sequence[Unit[Any]], attempt: Callable[[Unit[Any]], bool]
+    ) -> int:
+        """How many units were run; 0 if one spoiled the transaction for all.
+
+        Savepoints cost time, and a unit that fails has seldom written anything by then:
+        so a group is first tried without them.
+        """
+        self.begin()
         until = time.monotonic() + _GROUP_SECONDS
         for count, unit in enumerate(units, start=1):
-            if not unit.abandoned:
-                self._attempt(unit)
-                if not self.connection.in_transaction:
-                    return 0
+            unit.result, unit.error = None, None
+            if not unit.abandoned and not attempt(unit):
+                self.rollback()
+                return 0
             if time.monotonic() > until:
                 return count
         return len(units)
 
-    def _attempt(self, unit: Unit[Any]) -> None:
-        self._execute("savepoint unit")
+    def _bare(self, unit: Unit[Any]) -> bool:
+        assert self.connection is not None
+        before = self.connection.total_changes()
         try:
-            tx = self.transaction(unit.terms, unit.now, unit.chance)
-            unit.result = unit.work(tx)
-            self.stamp(tx)
+            self._run(unit)
         except BaseException as error:
             unit.error = translated(error, self.name)
-            assert self.connection is not None
-            if self.connection.in_transaction:
-                self._execute("rollback to unit")
-        if self.connection is not None and self.connection.in_transaction:
-            self._execute("release unit")
+            same = self.connection.total_changes() == before
+            return same and self.connection.in_transaction
+        return True
 
-    def _after_failure(self, units: Sequence[Unit[Any]], error: HoldfastError) -> None:
-        """A group's commit failed: give each unit its own, unless it may be there."""
-        if not isinstance(error, OutcomeUnknown):
-            self._each_alone([unit for unit in units if unit.error is None])
-            return
-        for unit in units:
-            unit.error = unit.error or error
+    def _in_savepoint(self, unit: Unit[Any]) -> bool:
+        assert self.connection is not None
+        self._execute("savepoint unit")
+        try:
+            self._run(unit)
+        except BaseException as error:
+            unit.error = translated(error, self.name)
+            if not self.connection.in_transaction:
+                return False
+            self._execute("rollback to unit")
+        self._execute("release unit")
+        return True
+
+    def _run(self, unit: Unit[Any]) -> None:
+        tx = self.transaction(unit.terms, unit.now, unit.chance)
+        unit.result = unit.work(tx)
+        self.stamp(tx)
 
     def _each_alone(self, units: Sequence[Unit[Any]]) -> None:
         self.rollback()
         for unit in units:
             self._alone(unit)
+
+    def _all_failed(self, units: Sequence[Unit[Any]], error: BaseException) -> int:
+        self.rollback()
+        for unit in units:
+            unit.error = unit.error or error
+        return len(units)
 
     def _after_failed_commit(self, error: apsw.IOError) -> None:
         """Find out whether a commit that failed is there all the same.

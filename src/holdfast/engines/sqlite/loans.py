@@ -143,6 +143,10 @@ class _Guarded(SqliteTransaction):
     def knows(self, name: str) -> bool:
         return self.inner.knows(name)
 
+    def new_no(self) -> int:
+        with self._body.step():
+            return self.inner.new_no()
+
     def untidy(self) -> None:
         self.inner.untidy()
 

@@ -18,6 +18,10 @@ from holdfast.errors import NeedsMigration, NotAStore
 from holdfast.format import Stamp
 from holdfast.statements import TABLES, parse
 
+_OURS = "holdfast"
+"""What holdfast's own tables are called among the migrations."""
+_TRIGGERS = ("created", "numbered", "updated", "deleted")
+
 
 def recognise(connection: apsw.Connection, place: str) -> Stamp | None:
     """The format of the store in this file; None for a file with nothing in it.
@@ -82,7 +86,11 @@ def _bring_up(
 ) -> None:
     now = clock.now_us()
     new = not connection.execute("select 1 from sqlite_schema").fetchall()
-    have = {} if new else _versions(connection)
+    have = {}
+    if not new:  # another process may have brought it further since we looked
+        formats.admit(connection.filename, stamp(connection), read_only=False)
+        have = _versions(connection)
+        _drop_triggers(connection, parts)
     for line in _lines(parts):
         _bring_line_up(connection, line, have.get(line.kind, 0), now)
     for part in parts:
@@ -93,7 +101,8 @@ def _bring_up(
         connection.execute(f"pragma application_id = {APPLICATION_ID}")
         id = uuid7(now, clock.chance())
         _put(connection, {"id": id, "created_at": str(now), "journal_floor": "0"})
-    _put(connection, _format())
+    if have.get(_OURS, 0) <= formats.VERSION:
+        _put(connection, _format())
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -111,7 +120,7 @@ class _Line(msgspec.Struct, frozen=True):
 def _lines(parts: tuple[Part, ...]) -> list[_Line]:
     """Holdfast's own tables as one line, and each of a user's kinds as its own."""
     ours = tuple(_tables(part) for part in parts if not part.own)
-    return [_Line("holdfast", ours, formats.steps())] + [
+    return [_Line(_OURS, ours, formats.steps())] + [
         _Line(part.kind, (_tables(part),), part.migrations)
         for part in parts
         if part.own
@@ -172,33 +181,61 @@ def journalise(connection: apsw.Connection, table: Table) -> None:
     typed = ", ".join(f"{column} {kind}" for column, kind in info)
     connection.execute(
         f"create table if not exists was_{name} (died integer primary key, "
-        f"born integer not null, no integer not null, {typed}) strict;"
-        f"create index if not exists was_{name}_no on was_{name} (no, died)"
+        f"born integer not null, no integer not null, {typed}) strict"
     )
     kept = _columns(connection, f"was_{name}")
     for column, kind in info:
         if column not in kept:
             connection.execute(f"alter table was_{name} add column {column} {kind}")
     _copy_indexes(connection, name)
+    for column in kept - {"died", "born", "no", *columns}:
+        connection.execute(f"alter table was_{name} drop column {column}")
+    _drop_triggers_of(connection, name)
     connection.execute(_triggers(name, columns))
 
 
 def _columns(connection: apsw.Connection, table: str) -> set[str]:
     found = connection.execute("select name from pragma_table_info(?)", (table,))
-    return {name for (name,) in found}
+    return {str(name) for (name,) in found}
 
 
 def _copy_indexes(connection: apsw.Connection, table: str) -> None:
-    found = connection.execute("select name from pragma_index_list(?)", (table,))
-    for number, (index,) in enumerate(sorted(found.fetchall())):
-        columns = connection.execute(
-            "select name from pragma_index_info(?) order by seqno", (index,)
-        )
-        listed = ", ".join(column for (column,) in columns)
-        connection.execute(
-            f"create index if not exists was_{table}_{number} "
-            f"on was_{table} ({listed}, died)"
-        )
+    """Give the images the indexes that the table has by now, ending in `died`."""
+    wanted = {f"was_{table}_no": "no, died"}
+    for columns in _indexes(connection, table).values():
+        wanted[f"was_{table}_{'_'.join(columns)}"] = ", ".join([*columns, "died"])
+    have = _indexes(connection, f"was_{table}")
+    for name in have.keys() - wanted.keys():
+        connection.execute(f"drop index {name}")
+    for name in wanted.keys() - have.keys():
+        connection.execute(f"create index {name} on was_{table} ({wanted[name]})")
+
+
+def _indexes(connection: apsw.Connection, table: str) -> dict[str, list[str]]:
+    found = connection.execute(
+        "select l.name, i.name from pragma_index_list(?) l "
+        "join pragma_index_info(l.name) i order by l.name, i.seqno",
+        (table,),
+    )
+    indexes: dict[str, list[str]] = {}
+    for name, column in found:
+        indexes.setdefault(str(name), []).append(str(column))
+    return indexes
+
+
+def _drop_triggers(connection: apsw.Connection, parts: tuple[Part, ...]) -> None:
+    """Let migrations change tables that have triggers: these are made again after.
+
+    What a migration does to rows is no change of state, and is not journalled.
+    """
+    for part in parts:
+        for table in part.tables:
+            _drop_triggers_of(connection, table.name)
+
+
+def _drop_triggers_of(connection: apsw.Connection, table: str) -> None:
+    for op in _TRIGGERS:
+        connection.execute(f"drop trigger if exists {table}_{op}")
 
 
 def _triggers(table: str, columns: list[str]) -> str:
@@ -216,11 +253,7 @@ def _triggers(table: str, columns: list[str]) -> str:
         "where c.no = old.no and c.op <> 'create' and c.seq < last_insert_rowid()), "
         f"old.no), old.no, {old});"
     )
-    drop = "".join(
-        f"drop trigger if exists {table}_{op};"
-        for op in ("created", "numbered", "updated", "deleted")
-    )
-    return drop + (
+    return (
         f"create trigger {table}_created after insert on {table} begin "
         "insert into change (seq, kind, owner, no, op) "
         f"values (new.no, '{table}', new.owner, new.no, 'create');"

@@ -13,7 +13,14 @@ from holdfast.limits import Limits
 class SqliteTransaction(Transaction):
     """What a unit of work runs its statements through."""
 
-    __slots__ = ("_connection", "_execute", "_texts", "left_untidy")
+    __slots__ = (
+        "_changes",
+        "_connection",
+        "_execute",
+        "_moment",
+        "_texts",
+        "left_untidy",
+    )
 
     def __init__(
         self,
@@ -24,8 +31,11 @@ class SqliteTransaction(Transaction):
         limits: Limits,
         now: int,
         chance: int,
+        moment: int = 0,
     ) -> None:
         super().__init__(terms, limits, now, chance)
+        self._moment = moment
+        self._changes = connection.total_changes()
         self._connection = connection
         self._execute = cursor.execute
         self._texts = texts
@@ -57,9 +67,25 @@ class SqliteTransaction(Transaction):
         return name in self._texts
 
     def new_no(self) -> int:
+        if self._connection.total_changes() == self._changes:
+            return self._moment + 1
         row = self.one("journal_last")
         assert row is not None
         return (row[0] or 0) + 1
+
+    def stamp(self) -> int | None:
+        """Say when, who and why; the moment, or None if nothing was changed."""
+        if self._connection.total_changes() == self._changes:
+            return None
+        stamped = self.run(
+            "journal_stamp",
+            moment=self._moment,
+            at=self.now,
+            origin=None,
+            actor=self.terms.actor,
+            cause=self.terms.cause,
+        )
+        return self._connection.last_insert_rowid() if stamped else None
 
     def untidy(self) -> None:
         self.left_untidy = True
@@ -70,7 +96,14 @@ class SqliteTransaction(Transaction):
         try:
             yield
         except BaseException:
-            if self._connection.in_transaction:
-                self._execute("rollback to part; release part")
+            self._undo_part()
             raise
-        self._execute("release part")
+        try:
+            self._execute("release part")
+        except Exception:
+            self._undo_part()
+            raise
+
+    def _undo_part(self) -> None:
+        if self._connection.in_transaction:
+            self._execute("rollback to part; release part")
