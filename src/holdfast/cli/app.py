@@ -1,0 +1,90 @@
+"""The commands, and how each ends.
+
+Answers for: which commands there are, exit statuses, errors in one line.
+Leaves to others: what a command does (`look`, `importing`, `holdfast.demo`).
+Always holds: no traceback for what holdfast foresees; what a program reads goes to
+standard output, what went wrong to standard error.
+
+    0    done
+    1    an error of holdfast's, problems found, or something set aside
+    2    the command was not understood
+    130  Ctrl-C
+    141  whoever read the output went away
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+import holdfast
+from holdfast.cli import importing, look
+from holdfast.cli.output import complain
+from holdfast.errors import HoldfastError
+
+FAILED, MISUSED, INTERRUPTED, UNHEARD = 1, 2, 130, 141
+
+
+def build() -> App:
+    """The command line, ready to be run."""
+    app = App(
+        name="holdfast",
+        help="Holdfast keeps an agent's state: look at a store, or fill one.",
+        version=f"holdfast {holdfast.__version__}",
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
+    )
+    app.command(demo)
+    app.command(importing.build())
+    for command in look.COMMANDS:
+        app.command(command)
+    return app
+
+
+def demo(
+    *,
+    input: Annotated[
+        Path | None, Parameter(help="Transcripts to replay, instead of small ones.")
+    ] = None,
+    agents: Annotated[int, Parameter(help="Agents, each a process.")] = 8,
+    kills: Annotated[int, Parameter(help="How often one of them is killed.")] = 20,
+    keep: Annotated[
+        Path | None, Parameter(help="Keep the store at this path afterwards.")
+    ] = None,
+) -> int:
+    """Watch agents being killed at work, while nothing acknowledged is lost."""
+    from holdfast.demo import run_demo  # noqa: PLC0415 - nothing else needs it
+
+    return run_demo(input, agents, kills, keep)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command, and say what went wrong; its exit status."""
+    try:
+        status = build()(arguments)
+        sys.stdout.flush()
+    except CycloptsError as error:
+        complain(str(error).strip())
+        complain("`holdfast --help` tells what there is", name="")
+        return MISUSED
+    except HoldfastError as error:
+        complain(str(error))
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        return UNHEARD
+    return status if isinstance(status, int) else 0
+
+
+def _drop_output() -> None:
+    """Let the interpreter's last flush go nowhere, for nobody listens."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,159 @@
+"""The commands that bring files into a store.
+
+Answers for: `import chat`: its progress, its summary, its report file.
+Leaves to others: reading the files and keeping what is in them (`importers`).
+Always holds: what was set aside is counted and named, and makes the exit status 1.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+import holdfast
+from holdfast.cli import output
+from holdfast.cli.opening import Json
+from holdfast.errors import BadInput, CannotOpen
+from holdfast.importers.chat import ImportReport, import_chat
+
+NAMED_ON_SCREEN = 20
+
+
+def build() -> App:
+    """The `import` command, with one command below it for each format."""
+    app = App(name="import", help="Bring files of other programs into a store.")
+    app.command(chat)
+    return app
+
+
+def chat(
+    files: Annotated[list[Path], Parameter(help="Files of chat transcripts.")],
+    /,
+    *,
+    to: Annotated[str, Parameter(help="The store; it is made if it is not there.")],
+    owner: Annotated[
+        str, Parameter(help="Whose they shall be.", show_default=False)
+    ] = "",
+    session: Annotated[
+        str | None,
+        Parameter(help="The session for messages that stand by themselves."),
+    ] = None,
+    report: Annotated[
+        Path | None, Parameter(help="Write what was done to this file, as JSON.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Bring chat-completion transcripts into a store.
+
+    A file is a JSON list of messages, a list of objects with `messages` or `traj`, one
+    such object, or JSON lines of either. Running it again adds nothing, and finishes a
+    run that was interrupted. What cannot be taken is named and set aside; then the
+    exit status is 1.
+    """
+    _look_before(files, to, report)
+    reports = []
+    try:
+        with holdfast.open(to, owner=owner) as store:
+            for file in files:
+                with _progress(file) as tell:
+                    done = import_chat(store, file, session=session, on_progress=tell)
+                reports.append(done)
+                if not json:
+                    _summarise(done)
+    except KeyboardInterrupt:
+        output.complain("stopped; what is in stays, and the same command goes on")
+        raise
+    finally:
+        if report is not None:
+            _write(report, reports)
+    if json:
+        output.show_json({"files": reports})
+    return 1 if any(done.set_aside_count for done in reports) else 0
+
+
+def _look_before(files: list[Path], to: str, report: Path | None) -> None:
+    """See that every file is there, and is not the store, before anything is opened.
+
+    The store's own file must never be read beside the store: closing it again would
+    drop the locks that this process holds on it.
+    """
+    if report is not None and not report.absolute().parent.is_dir():
+        raise CannotOpen(f"{report}: there is no such folder; nothing was imported")
+    store = Path(to.removeprefix("sqlite:///"))
+    for file in files:
+        if not file.exists():
+            raise CannotOpen(f"there is no file {file}; nothing was imported")
+        if file.is_dir():
+            raise CannotOpen(f"{file} is a folder; nothing was imported")
+        if store.exists() and file.samefile(store):
+            raise BadInput(f"{file} is the store itself; nothing was imported")
+
+
+@contextmanager
+def _progress(file: Path) -> Iterator[Callable[[int, int, int], None]]:
+    """A bar on standard error, if that is a terminal."""
+    screen = output.console(errors=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        DownloadColumn(),
+        TextColumn("{task.fields[messages]} messages"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(
+        *columns, console=screen, transient=True, disable=not screen.is_terminal
+    )
+    with bar:
+        name = output.cut(output.one_line(file.name), 20).plain
+        task = bar.add_task(name, total=None, messages="0")
+
+        def tell(read: int, total: int, messages: int) -> None:
+            bar.update(task, completed=read, total=total, messages=f"{messages:,}")
+
+        yield tell
+
+
+def _summarise(done: ImportReport) -> None:
+    screen = output.console()
+    screen.print(
+        Text(output.safe(done.file), style="bold", end=""),
+        f": {output.count(done.messages, 'message')}"
+        f" in {output.count(done.sessions, 'session')}:"
+        f" {done.added:,} added, {done.already_there:,} already there",
+        sep="",
+        soft_wrap=True,
+    )
+    if done.set_aside_count:
+        screen.print(Text(f"  {done.set_aside_count:,} set aside:", "yellow"))
+    for what in done.set_aside[:NAMED_ON_SCREEN]:
+        place = f"{what.position} (byte {what.at_byte:,})"
+        text = Text(f"{output.safe(place)}: {output.one_line(what.reason)}")
+        screen.print(Padding(text, (0, 0, 0, 2)))
+        if what.sample:
+            sample = f"    {output.one_line(what.sample)}"
+            screen.print(output.cut(sample, screen.width, "dim"))
+    if done.set_aside_count > NAMED_ON_SCREEN:
+        screen.print(Text("  … --report FILE names the others as well", "dim"))
+
+
+def _write(path: Path, reports: list[ImportReport]) -> None:
+    text = msgspec.json.format(msgspec.json.encode({"files": reports}), indent=2)
+    try:
+        path.write_bytes(text + b"\n")
+    except OSError as error:
+        raise CannotOpen(
+            f"{path}: {error.strerror}; the report was not written, "
+            "what was imported stays"
+        ) from error

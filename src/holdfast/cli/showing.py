@@ -1,0 +1,164 @@
+"""`show`: one record, with what belongs to it.
+
+Answers for: finding a record by its kind and its id, among all owners if none is named.
+Leaves to others: how records look (`records`).
+Always holds: the store is opened read-only.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from cyclopts import Parameter, validators
+from rich.text import Text
+
+from holdfast.cli import output, records
+from holdfast.cli.opening import PAGE, Cursor, Json, Owner, Where, one_of, opened
+from holdfast.errors import BadInput, NotFound
+from holdfast.page import Page
+
+if TYPE_CHECKING:
+    from holdfast.kinds.session_records import Message
+    from holdfast.store import Store
+
+TASKS_OF_A_SESSION = 20
+LOG_LINES_OF_A_TASK = 200
+
+
+Full = Annotated[
+    bool, Parameter(help="Long texts in full.", negative="", show_default=False)
+]
+
+
+class KindName(StrEnum):
+    """What `show` shows; the plural is understood as well."""
+
+    SESSION = "session"
+    SESSIONS = "sessions"
+    MESSAGE = "message"
+    MESSAGES = "messages"
+    TASK = "task"
+    TASKS = "tasks"
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """How a record is shown."""
+
+    owner: str | None
+    limit: int
+    cursor: str | None
+    full: bool
+    json: bool
+
+
+def show(
+    store: Where,
+    kind: Annotated[KindName, Parameter(help="What it is.")],
+    id: Annotated[
+        str, Parameter(help="Its id; for a message, SESSION/ID or SESSION/POSITION.")
+    ],
+    /,
+    *,
+    owner: Owner = None,
+    limit: Annotated[
+        int,
+        Parameter(
+            help="So many messages of a session: the newest.",
+            validator=validators.Number(gte=1),
+        ),
+    ] = 20,
+    cursor: Cursor = None,
+    full: Annotated[
+        bool, Parameter(help="Long texts in full.", negative="", show_default=False)
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show one session with its newest messages and its tasks, a message, or a task."""
+    with opened(store) as there:
+        choice = Choice(owner, limit, cursor, full, json)
+        _SHOW[kind.removesuffix("s")](there, id, choice)
+
+
+def _show_session(store: "Store", id: str, choice: Choice) -> None:
+    view, session = one_of(
+        store, choice.owner, "session", id, lambda view: view.sessions.get(id)
+    )
+    messages = _newest(view, id, choice.limit, choice.cursor)
+    tasks = view.tasks.list(session=id, limit=TASKS_OF_A_SESSION)
+    if choice.json:
+        output.show_json(
+            {
+                "session": session,
+                "messages": list(messages),
+                "cursor": messages.cursor,
+                "tasks": list(tasks),
+            }
+        )
+        return
+    parts = [records.session(session, full=choice.full), Text()]
+    if messages.cursor:
+        parts.append(output.hint(f"older messages: add --cursor {messages.cursor}"))
+    parts += [records.message(message, full=choice.full) for message in messages]
+    if tasks:
+        parts += records.tasks(tasks, output.console().width)
+    output.show(*parts)
+
+
+def _newest(view: "Store", id: str, limit: int, cursor: str | None) -> Page["Message"]:
+    """The newest messages, or those before a page, of as many pages as it takes."""
+    found: list[Message] = []
+    while True:
+        size = min(limit - len(found), PAGE)
+        page = view.sessions.messages(id, size, cursor=cursor)
+        found[:0] = page
+        cursor = page.cursor
+        if cursor is None or len(found) >= limit:
+            return Page(found, cursor)
+
+
+def _show_task(store: "Store", id: str, choice: Choice) -> None:
+    view, task = one_of(
+        store, choice.owner, "task", id, lambda view: view.tasks.get(id)
+    )
+    lines = view.tasks.logs(id, limit=LOG_LINES_OF_A_TASK)
+    if choice.json:
+        output.show_json({"task": task, "log": list(lines)})
+    else:
+        output.show(records.task(task, lines, full=choice.full))
+
+
+def _show_message(store: "Store", id: str, choice: Choice) -> None:
+    session, slash, name = id.partition("/")
+    if not slash:
+        raise BadInput(
+            "a message is named SESSION/ID or SESSION/POSITION, for its id is its "
+            "session's own"
+        )
+    _, message = one_of(
+        store, choice.owner, "message", id, lambda view: _message(view, session, name)
+    )
+    if choice.json:
+        output.show_json({"message": message})
+    else:
+        output.show(records.message(message, full=True))
+
+
+def _message(view: "Store", session: str, name: str) -> "Message":
+    """A message of a session by its position, or else by its id."""
+    if name.isascii() and name.isdecimal():
+        before = int(name) - 1
+        for message in view.sessions.messages(session, 1, after=max(before, 0)):
+            if message.position == int(name):
+                return message
+    for message in view.sessions.history(session):
+        if message.id == name:
+            return message
+    raise NotFound("message", name)
+
+
+_SHOW: dict[str, Callable[["Store", str, Choice], None]] = {
+    "session": _show_session,
+    "task": _show_task,
+    "message": _show_message,
+}

@@ -1,0 +1,57 @@
+"""What an import did: what went in, what was there, what was set aside and why.
+
+Answers for: the record that every importer returns.
+Always holds: nothing of a file is dropped without being counted or named here; the
+names of what was set aside are bounded, their count is not.
+"""
+
+import msgspec
+
+NAMED_AT_MOST = 10_000
+_SAMPLE_CHARACTERS = 120
+
+
+class SetAside(msgspec.Struct, frozen=True):
+    """One thing of the file that did not go in.
+
+    `position` is its place as `jq` writes it (`[16].traj[3]`, counted from 0; or a
+    line, counted from 1); `at_byte` is the byte where it, or the item that holds it,
+    begins. A fault of the file itself has the byte where reading ended.
+    """
+
+    position: str
+    at_byte: int
+    reason: str
+    sample: str = ""
+
+
+class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import did with one file.
+
+    `messages` were read and could be kept: `added` went in, `already_there` were in
+    the store before. `broken_at` is the byte past which the file could not be read.
+    """
+
+    file: str
+    sessions: int
+    sessions_added: int
+    messages: int
+    added: int
+    already_there: int
+    set_aside: tuple[SetAside, ...]
+    set_aside_count: int
+    broken_at: int | None = None
+
+
+def sample_of(value: object) -> str:
+    """The beginning of a value, in one line, for people to recognise it."""
+    if not isinstance(value, bytes):
+        try:
+            value = msgspec.json.encode(value)
+        except (TypeError, ValueError, RecursionError):
+            value = repr(value).encode(errors="backslashreplace")
+    text = value[: _SAMPLE_CHARACTERS * 4].decode(errors="replace")
+    text = " ".join(text.split())
+    if len(text) <= _SAMPLE_CHARACTERS:
+        return text
+    return text[: _SAMPLE_CHARACTERS - 1] + "…"
