@@ -93,7 +93,8 @@ class Journal(Kind):
 
         `kinds` takes names of kinds (`sessions`) and of their records (`message`);
         `id` is that of a record, or of the one that it belongs to. The cursor leads
-        on; where it is None, all that is committed was read. Raises `Trimmed`.
+        on; where it is None, all that is committed was read. Raises `Trimmed`,
+        `Refused` (no such kind).
         """
         if cursor is not None:
             after = max(after, int(place_of(cursor, int)[0]))
@@ -140,7 +141,7 @@ class Journal(Kind):
         return to
 
     def _head(self) -> int:
-        (moment,) = self.tx.one("journal_moment") or (0,)
+        (moment,) = self.tx.one("journal_newest") or (0,)
         return int(moment)
 
     def _stretch(
@@ -150,14 +151,21 @@ class Journal(Kind):
         wanted = self._tables(kinds)
         owner = None if self.all_owners else self.owner
         rows = self.tx.all("journal_page", after=after, owner=owner, limit=limit)
-        changes = (
-            self._change(row, wanted[row[1]]) for row in rows if row[1] in wanted
-        )
-        found = tuple(
-            change for change in changes if id is None or self._concerns(change, id)
-        )
-        reached = rows[-1][0] if len(rows) == limit else max(after, self._head())
-        return Stretch(found, reached)
+        found: list[Change] = []
+        reached, moment = after, None
+        for row in rows:
+            if moment is None or moment[0] < row[0]:
+                moment = self.tx.one("journal_moment", seq=row[0])
+            if moment is None:  # made in a transaction that is still open
+                return Stretch(tuple(found), reached)
+            reached = row[0]
+            if row[1] in wanted:
+                change = self._change(row, wanted[row[1]], moment)
+                if id is None or self._concerns(change, id):
+                    found.append(change)
+        if len(rows) < limit:
+            reached = max(reached, self._head())
+        return Stretch(tuple(found), reached)
 
     def _reaches(self, after: int) -> None:
         (floor,) = self.tx.one("journal_floor") or (0,)
@@ -189,8 +197,9 @@ class Journal(Kind):
         table = self._tables([change.kind])[change.kind]
         return id in {change.id, self._belonging(plain, table)}
 
-    def _change(self, row: Row, table: Table) -> Change:
-        seq, kind, owner, no, op, moment, at, origin, actor, cause = row
+    def _change(self, row: Row, table: Table, stamp: Row) -> Change:
+        seq, kind, owner, no, op = row
+        moment, at, origin, actor, cause = stamp
         before = None if op == "create" else self.tx.fields(f"{kind}_before", seq=seq)
         after = None
         if op in {"create", "update"}:

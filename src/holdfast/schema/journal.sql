@@ -11,31 +11,20 @@ create table migration (
     at integer not null,
     primary key (kind, version)
 ) strict, without rowid;
--- Every change of every journalled row, in one order; written by triggers.
+-- Every change of every journalled row, in one order; written by triggers. The last
+-- change of a transaction is its moment, and alone says when, who and why.
 create table change (
     seq integer primary key,
     kind text not null,
     owner text not null,
     no integer not null,
-    op text not null
-) strict;
-create index change_no on change (no, seq) where op <> 'create';
--- What was journalled stays as it is, also under REPLACE; what is to be trimmed is put
--- below the floor first.
-create trigger change_kept before delete on change
-    when old.seq > (select cast(value as integer) from store
-        where name = 'journal_floor')
-    begin select raise(abort, 'the journal is not to be unwritten'); end;
-create trigger change_fixed before update on change
-    begin select raise(abort, 'the journal is not to be rewritten'); end;
--- One row a transaction: its moment is the `seq` of its last change.
-create table tx (
-    moment integer primary key,
-    at integer not null,
+    op text not null,
+    at integer,
     origin text,
     actor text,
     cause text
 ) strict;
+create index change_no on change (no, seq) where op <> 'create';
 -- How far each named follower has come.
 create table follower (
     owner text not null,
@@ -81,34 +70,37 @@ insert into migration (kind, version, at) values (:kind, :version, :now)
 -- The newest change (also one made from outside, which no moment has yet), the time of
 -- the newest moment, and the oldest format that may still write.
 select (select max(seq) from change),
-    (select at from tx order by moment desc limit 1),
+    (select at from change where at is not null order by seq desc limit 1),
     (select value from store where name = 'writes_from')
 
 -- journal_last --
 -- The newest change.
 select max(seq) from change
 
--- journal_moment --
+-- journal_newest --
 -- The newest moment; no row if nothing was ever written.
-select moment from tx order by moment desc limit 1
+select seq from change where at is not null order by seq desc limit 1
+
+-- journal_moment --
+-- The moment that a change belongs to: when, who and why.
+select seq, at, origin, actor, cause from change
+where seq >= :seq and at is not null order by seq limit 1
 
 -- journal_stamp --
--- Say when, who and why, of the changes since the moment before, if there are any.
-insert into tx (moment, at, origin, actor, cause)
-select (select max(seq) from change), :at, :origin, :actor, :cause
-where (select max(seq) from change) > :moment
+-- Make the newest change a moment, if it is newer than the moment before.
+update change set at = :at, origin = :origin, actor = :actor, cause = :cause
+where seq = (select max(seq) from change) and seq > :moment
+returning seq
 
 -- journal_floor --
 -- The last change that was trimmed; 0 if none was.
 select cast(value as integer) from store where name = 'journal_floor'
 
 -- journal_page --
--- Changes after a place, in order (of one owner, if given), each with its transaction.
-select c.seq, c.kind, c.owner, c.no, c.op, t.moment, t.at, t.origin, t.actor, t.cause
-from change c cross join tx t
-    on t.moment = (select min(x.moment) from tx x where x.moment >= c.seq)
-where c.seq > :after and (cast(:owner as text) is null or c.owner = :owner)
-order by c.seq limit :limit
+-- Changes after a place, in order (of one owner, if given).
+select seq, kind, owner, no, op from change
+where seq > :after and (cast(:owner as text) is null or owner = :owner)
+order by seq limit :limit
 
 -- journal_gaps --
 -- How many changes there are, the first and the last, for a check.
@@ -116,7 +108,8 @@ select count(*), min(seq), max(seq) from change
 
 -- journal_unstamped --
 -- Changes after the newest moment, for a check: there must be none.
-select count(*) from change where seq > (select coalesce(max(moment), 0) from tx)
+select count(*) from change where seq > coalesce((
+    select c.seq from change c where c.at is not null order by c.seq desc limit 1), 0)
 
 -- follower_get --
 -- How far a named follower has come.

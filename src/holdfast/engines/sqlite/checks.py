@@ -37,8 +37,8 @@ def _journal(tx: SqliteTransaction) -> list[str]:
     if unstamped:
         problems.append(f"journal: {unstamped} changes belong to no moment")
     backwards = tx.ask(
-        "select count(*) from (select at, lag(at) over (order by moment) as before "
-        "from tx) where at < before"
+        "select count(*) from (select at, lag(at) over (order by seq) as before "
+        "from change where at is not null) where at < before"
     )[0][0]
     if backwards:
         problems.append(f"journal: time goes backwards at {backwards} moments")

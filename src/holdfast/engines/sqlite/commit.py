@@ -47,6 +47,7 @@ class Committer:
         self._limits = limits
         self._moment = 0
         self._at = 0
+        self._stamped = False
         self._wal_pages = 0
         self._checkpoint_at = _CHECKPOINT_PAGES
         self._open()
@@ -91,6 +92,7 @@ class Committer:
         ((moment, at, writes_from),) = self._execute(self._texts["journal_head"])
         self._moment = moment or 0
         self._at = at or 0
+        self._stamped = False
         if int(writes_from) > formats.VERSION:
             formats.admit(
                 self.name,
@@ -116,7 +118,7 @@ class Committer:
         """Close a unit's moment: say when, who and why, if it changed anything."""
         moment = tx.stamp()
         if moment is not None:
-            self._moment, self._at = moment, tx.now
+            self._moment, self._at, self._stamped = moment, tx.now, True
         if tx.left_untidy:
             self.untidy = True
 
@@ -231,8 +233,11 @@ class Committer:
 
     def _run(self, unit: Unit[Any]) -> None:
         tx = self.transaction(unit.terms, unit.now, unit.chance)
-        unit.result = unit.work(tx)
-        self.stamp(tx)
+        try:
+            unit.result = unit.work(tx)
+            self.stamp(tx)
+        finally:
+            tx.end()
 
     def _each_alone(self, units: Sequence[Unit[Any]]) -> None:
         self.rollback()
@@ -257,8 +262,8 @@ class Committer:
         self.connection = None
         try:
             self._open()
-            found = self._execute(
-                "select 1 from tx where moment = ? and at = ?", (moment, at)
+            found = self._stamped and self._execute(
+                "select 1 from change where seq = ? and at = ?", (moment, at)
             ).fetchall()
             if found:
                 return
@@ -267,5 +272,7 @@ class Committer:
                 (str(at),),
             )
         except apsw.Error:
+            raise unknown(error, self.name) from error
+        if not self._stamped:  # there is no row by which it could be known
             raise unknown(error, self.name) from error
         raise translated(error, self.name) from error

@@ -97,6 +97,7 @@ def _bring_up(
         for table in part.tables:
             if table.journalled:
                 journalise(connection, table)
+    guard_journal(connection)
     if new:
         connection.execute(f"pragma application_id = {APPLICATION_ID}")
         id = uuid7(now, clock.chance())
@@ -267,4 +268,21 @@ def _triggers(table: str, columns: list[str]) -> str:
         f"create trigger {table}_deleted after delete on {table} begin "
         "insert into change (kind, owner, no, op) "
         f"values ('{table}', old.owner, old.no, 'delete'); {image} end;"
+    )
+
+
+def guard_journal(connection: apsw.Connection) -> None:
+    """Have the journal refuse to be rewritten, by whatever program, REPLACE included.
+
+    A change is stamped once; one is deleted only when the floor was put above it.
+    """
+    connection.execute(
+        "drop trigger if exists change_kept; drop trigger if exists change_fixed;"
+        "create trigger change_kept before delete on change when old.seq > (select "
+        "cast(value as integer) from store where name = 'journal_floor') begin "
+        "select raise(abort, 'the journal is not to be unwritten'); end;"
+        "create trigger change_fixed before update on change when old.at is not null "
+        "or new.at is null or new.seq <> old.seq or new.kind <> old.kind "
+        "or new.owner <> old.owner or new.no <> old.no or new.op <> old.op begin "
+        "select raise(abort, 'the journal is not to be rewritten'); end"
     )

@@ -1,12 +1,18 @@
-"""Transactions on a SQLite connection: named statements, run on one cursor."""
+"""Transactions on a SQLite connection: named statements, run on one cursor.
+
+Always holds: when a transaction is over, because its unit is or because SQLite ended it
+(a full disk), nothing more is done through it: each statement would commit by itself.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import apsw
 
 from holdfast.engine import Row, Terms, Transaction
+from holdfast.engines.sqlite.failures import translated
+from holdfast.errors import Refused
 from holdfast.limits import Limits
 
 
@@ -18,6 +24,7 @@ class SqliteTransaction(Transaction):
         "_connection",
         "_execute",
         "_moment",
+        "_over",
         "_texts",
         "left_untidy",
     )
@@ -40,23 +47,36 @@ class SqliteTransaction(Transaction):
         self._execute = cursor.execute
         self._texts = texts
         self.left_untidy = False
+        self._over: BaseException | None = None
 
     def one(self, name: str, /, **values: object) -> Row | None:
-        row: Row | None = next(self._execute(self._texts[name], values), None)
+        try:
+            row: Row | None = next(self._execute(self._texts[name], values), None)
+        except apsw.Error as error:
+            raise self._failed(error) from error
         return row
 
     def all(self, name: str, /, **values: object) -> list[Row]:
-        return self._execute(self._texts[name], values).fetchall()
+        try:
+            return self._execute(self._texts[name], values).fetchall()
+        except apsw.Error as error:
+            raise self._failed(error) from error
 
     def run(self, name: str, /, **values: object) -> int:
-        self._execute(self._texts[name], values)
+        try:
+            self._execute(self._texts[name], values)
+        except apsw.Error as error:
+            raise self._failed(error) from error
         return self._connection.changes()
 
     def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:
-        cursor = self._execute(self._texts[name], values)
-        for row in cursor:
-            names = (column[0] for column in cursor.get_description())
-            return dict(zip(names, row, strict=True))
+        try:
+            cursor = self._execute(self._texts[name], values)
+            for row in cursor:
+                names = (column[0] for column in cursor.get_description())
+                return dict(zip(names, row, strict=True))
+        except apsw.Error as error:
+            raise self._failed(error) from error
         return None
 
     def ask(self, text: str, values: tuple[object, ...] = ()) -> list[Row]:
@@ -75,9 +95,11 @@ class SqliteTransaction(Transaction):
 
     def stamp(self) -> int | None:
         """Say when, who and why; the moment, or None if nothing was changed."""
+        if self._over is not None:
+            raise self._over
         if self._connection.total_changes() == self._changes:
             return None
-        stamped = self.run(
+        row = self.one(
             "journal_stamp",
             moment=self._moment,
             at=self.now,
@@ -85,7 +107,22 @@ class SqliteTransaction(Transaction):
             actor=self.terms.actor,
             cause=self.terms.cause,
         )
-        return self._connection.last_insert_rowid() if stamped else None
+        return row[0] if row else None
+
+    def end(self) -> None:
+        """Do nothing more from here on: what was lent to a caller may still be held."""
+        self._over = self._over or Refused("this transaction has ended: begin another")
+        self._execute = self._refuse
+
+    def _failed(self, error: apsw.Error) -> BaseException:
+        found = translated(error, self._connection.filename or ":memory:")
+        if not self._connection.in_transaction:
+            self._over, self._execute = found, self._refuse
+        return found
+
+    def _refuse(self, *_: object) -> NoReturn:
+        assert self._over is not None
+        raise self._over
 
     def untidy(self) -> None:
         self.left_untidy = True

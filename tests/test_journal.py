@@ -1,0 +1,285 @@
+"""The journal: every change of every row in one order, with when, who and why."""
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from holdfast import errors
+from holdfast.clock import to_datetime
+from holdfast.journal import Change
+
+MADE = [
+    ("sessions.create", {"title": "Plan", "id": "s", "tags": ["a", "b"]},
+     [("session", "create", "s")]),
+    ("sessions.create", {"id": "c", "parent": "s", "metadata": {"n": 1}},
+     [("session", "create", "c")]),
+    ("sessions.append", {"id": "s", "role": "u", "content": "Hi", "message_id": "m1"},
+     [("message", "create", "m1")]),
+    ("sessions.extend",
+     {"id": "s", "messages": [{"role": "tool", "content": {"a": [1]}, "id": "m2"},
+                              {"role": "user", "content": None, "id": "m3"}]},
+     [("message", "create", "m2"), ("message", "create", "m3")]),
+    ("sessions.append", {"id": "s", "role": "u", "content": "Hi", "message_id": "m1"},
+     []),
+    ("sessions.update", {"id": "s", "title": "Plan B", "tags": ["c"]},
+     [("session", "update", "s")]),
+    ("sessions.pop", {"id": "s"},
+     [("message", "delete", "m3"), ("session", "update", "s")]),
+    ("sessions.clear", {"id": "s"},
+     [("session", "update", "s"), ("message", "delete", "m1"),
+      ("message", "delete", "m2")]),
+    ("sessions.clear", {"id": "s"}, []),
+    ("sessions.close", {"id": "c"}, [("session", "update", "c")]),
+    ("sessions.close", {"id": "c"}, []),
+    ("tasks.create", {"description": "Book", "id": "t", "session": "s", "tool": "web"},
+     [("task", "create", "t")]),
+    ("tasks.update", {"id": "t", "assigned_to": "ada", "metadata": {"x": None}},
+     [("task", "update", "t")]),
+    ("tasks.start", {"id": "t"}, [("task", "update", "t")]),
+    ("tasks.hold", {"id": "t"}, [("task", "update", "t")]),
+    ("tasks.start", {"id": "t"}, [("task", "update", "t")]),
+    ("tasks.progress", {"id": "t", "done": 1, "total": 2}, [("task", "update", "t")]),
+    ("tasks.log", {"id": "t", "message": "one"}, [("task_log", "create", "t")]),
+    ("tasks.fail", {"id": "t", "error": "no seat"}, [("task", "update", "t")]),
+    ("tasks.start", {"id": "t"}, [("task", "update", "t")]),
+    ("tasks.complete", {"id": "t", "result": ["ok"]}, [("task", "update", "t")]),
+    ("tasks.create", {"description": "Not", "id": "u"}, [("task", "create", "u")]),
+    ("tasks.cancel", {"id": "u"}, [("task", "update", "u")]),
+    ("leases.acquire", {"kind": "tasks", "id": "u", "holder": "h", "seconds": 9}, []),
+    ("leases.renew", {"kind": "tasks", "id": "u", "fence": 1, "seconds": 9}, []),
+    ("leases.release", {"kind": "tasks", "id": "u", "fence": 1}, []),
+    ("tasks.delete", {"id": "t"},
+     [("task", "delete", "t"), ("task_log", "delete", "t")]),
+    ("tasks.delete", {"id": "t"}, []),
+    ("sessions.append", {"id": "s", "role": "user", "content": 1, "message_id": "m4"},
+     [("message", "create", "m4")]),
+    ("sessions.delete", {"id": "s"},
+     [("session", "delete", "s"), ("message", "delete", "m4")]),
+    ("journal.advance", {"name": "index", "to": 1}, []),
+]  # fmt: skip
+"""Every operation that writes, with the changes that it makes, in order."""
+
+
+def everything(store, **filters):
+    found, cursor = [], None
+    while True:
+        page = store.journal.read(cursor=cursor, **filters)
+        found += page
+        cursor = page.cursor
+        if cursor is None:
+            return found
+
+
+def test_every_operation_is_journalled_as_the_changes_that_it_makes(store, clock):
+    for name, args, expected in MADE:
+        before = store.journal.head()
+        clock.advance(1)
+        store.call(name, args)
+        made = list(store.journal.read(before))
+        assert [(c.kind, c.op, c.id) for c in made] == expected, name
+        assert [c.seq for c in made] == list(range(before + 1, before + 1 + len(made)))
+        for change in made:
+            assert change.moment == store.journal.head() == before + len(made)
+            assert change.at == to_datetime(clock.now_us())
+            assert (change.owner, change.origin) == ("", None)
+            assert (change.actor, change.cause) == (None, None)
+
+
+def test_no_operation_that_writes_is_missing_from_the_list_above(store):
+    writing = {n for n, found in store.operations().items() if not found.reads}
+    assert writing == {name for name, _, _ in MADE}
+
+
+def test_before_is_what_the_change_before_left_and_after_what_this_one_left(store):
+    for name, args, _ in MADE:
+        store.call(name, args)
+    known = {}
+    for change in everything(store):
+        where = (change.kind, change.id)
+        assert change.before == known.pop(where, None)
+        assert (change.before is None) == (change.op == "create")
+        assert (change.after is None) == (change.op == "delete")
+        if change.after is not None:
+            known[where] = change.after
+    assert sorted(known) == [("session", "c"), ("task", "u")]
+
+
+def shared(record, data):
+    plain = {name: getattr(record, name) for name in data if hasattr(record, name)}
+    return plain, {name: data[name] for name in plain}
+
+
+def test_after_is_the_record_as_data(store, clock):
+    store.sessions.create("Up", id="p")
+    session = store.sessions.create(
+        "Plan", id="s", parent="p", tags=["x"], metadata={"a": {"b": [1, None]}}
+    )
+    clock.advance(3)
+    message = store.sessions.append("s", "user", [{"type": "text"}], metadata={"k": 1})
+    store.tasks.create("Book", id="t", session="s")
+    store.tasks.start("t")
+    task = store.tasks.complete("t", {"seat": "12A"})
+    line = store.tasks.log("t", "done", level="warn", type="agent")
+    newest = {change.kind: change for change in everything(store)}
+    for record, kind in ((message, "message"), (line, "task_log"), (task, "task")):
+        plain, data = shared(record, newest[kind].after)
+        assert len(plain) >= 3
+        assert data == plain
+    plain, data = shared(session, newest["session"].after)
+    assert {**data, "tags": tuple(data["tags"])} == plain
+    assert newest["message"].after["session"] == "s"
+    assert newest["task_log"].after["task"] == "t"
+    assert not {"no", "born", "died"} & set().union(*(c.after for c in newest.values()))
+
+
+def test_a_change_is_plain_data_that_goes_out_as_json(store):
+    store.sessions.create("Plan", metadata={"a": 1})
+    (change,) = store.journal.read()
+    again = msgspec.json.decode(msgspec.json.encode(change), type=Change)
+    assert (again.seq, again.at, again.kind) == (change.seq, change.at, change.kind)
+    assert again.after["metadata"] == {"a": 1}
+
+
+def test_a_moment_is_a_transaction_with_its_who_and_why(store, clock):
+    with store.transaction(actor="planner", cause="monday") as tx:
+        talk = tx.sessions.create("Plan")
+        tx.sessions.append(talk.id, "user", "Hi")
+        tx.tasks.create("Book")
+    clock.advance(1)
+    store.run(lambda tx: tx.tasks.create("Two"), actor="worker", cause="retry")
+    store.tasks.create("Three")
+    found = everything(store)
+    assert [c.seq for c in found] == [1, 2, 3, 4, 5]
+    assert [c.moment for c in found] == [3, 3, 3, 4, 5]
+    said = [(c.actor, c.cause) for c in found]
+    assert said == [("planner", "monday")] * 3 + [("worker", "retry")] + [(None, None)]
+    assert found[0].at == found[2].at == found[3].at - timedelta(seconds=1)
+
+
+def test_what_failed_leaves_no_change_and_no_gap(store):
+    store.sessions.create(id="s")
+    with pytest.raises(errors.NotFound):
+        store.sessions.append("none", "user", "x")
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:
+        tx.sessions.append("s", "user", "gone")
+        1 / 0  # noqa: B018
+    with store.transaction() as tx:
+        with pytest.raises(ZeroDivisionError), tx.savepoint():
+            tx.sessions.append("s", "user", "undone")
+            1 / 0  # noqa: B018
+        tx.sessions.append("s", "user", "kept")
+    found = everything(store)
+    assert [(c.seq, c.moment, c.kind) for c in found] == [
+        (1, 1, "session"),
+        (2, 2, "message"),
+    ]
+    assert found[1].after["content"] == "kept"
+
+
+def test_what_an_open_transaction_did_is_not_yet_in_the_journal(store):
+    store.sessions.create(id="s")
+    with store.transaction() as tx:
+        tx.sessions.append("s", "user", "x")
+        found = tx.journal.stretch(1)
+        assert (tx.journal.head(), list(tx.journal.read(1))) == (1, [])
+    assert (found.changes, found.reached) == ((), 1)
+    assert [c.seq for c in store.journal.stretch(found.reached).changes] == [2]
+
+
+def filled(store):
+    for talk in ("a", "b"):
+        store.sessions.create(id=talk)
+        store.tasks.create("x", id=f"task-{talk}", session=talk)
+        for number in range(3):
+            store.sessions.append(talk, "user", number, message_id=f"{talk}{number}")
+        store.tasks.log(f"task-{talk}", "line")
+    return everything(store)
+
+
+def test_reading_chooses_by_kind_and_by_record_and_by_place(store):
+    every = filled(store)
+
+    def chosen(**filters):
+        return [change.seq for change in everything(store, **filters)]
+
+    def seqs(wanted):
+        return [change.seq for change in every if wanted(change)]
+
+    assert chosen(kinds=["message"]) == seqs(lambda c: c.kind == "message")
+    assert chosen(kinds=["sessions"]) == seqs(
+        lambda c: c.kind in {"session", "message"}
+    )
+    assert chosen(kinds=["session", "tasks"]) == seqs(lambda c: c.kind != "message")
+    assert chosen(kinds=[]) == []
+    assert chosen(id="b1") == seqs(lambda c: c.id == "b1")
+    of_a = seqs(lambda c: c.id == "a" or (c.kind, c.id[0]) == ("message", "a"))
+    assert chosen(id="a") == of_a
+    assert chosen(id="task-a", kinds=["task_log"]) == [6]
+    assert chosen(after=9) == [10, 11, 12]
+    assert chosen(after=12) == chosen(after=500) == []
+    assert chosen(id="nobody") == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 12, 13])
+def test_pages_lead_through_all_of_it_once(store, limit):
+    every = filled(store)
+    assert everything(store, limit=limit) == every
+    messages = [c for c in every if c.kind == "message"]
+    assert everything(store, limit=limit, kinds=["message"]) == messages
+    assert store.journal.read(limit=12).cursor is None
+    assert len(store.journal.read(limit=limit)) == min(limit, 12)
+
+
+def test_a_kind_that_is_not_there_and_a_cursor_of_another_list_are_refused(store):
+    with pytest.raises(
+        errors.Refused, match="no kind 'nonsense'; there are: .*message"
+    ):
+        store.journal.read(kinds=["nonsense"])
+    with pytest.raises(errors.InvalidId):
+        store.journal.read(cursor="no cursor")
+    with pytest.raises(errors.WrongType):
+        store.journal.read(kinds="message")
+    with pytest.raises(errors.WrongType):
+        store.journal.read(-1)
+
+
+def test_reading_below_what_was_trimmed_is_told(store):
+    filled(store)
+    store.run(lambda tx: tx._tx.run("store_put", name="journal_floor", value="4"))
+    for attempt in (
+        lambda: store.journal.read(3),
+        lambda: store.journal.stretch(0),
+        lambda: next(store.journal.follow(2)),
+        lambda: store.across_owners().journal.read(3),
+        lambda: store.journal.follower("late").apply(lambda tx, changes: None),
+    ):
+        with pytest.raises(errors.Trimmed, match="begins after 4 .* go on from 4"):
+            attempt()
+    assert store.journal.read(4)[0].seq == 5
+    assert store.journal.head() == 12
+
+
+def test_an_owner_sees_no_change_of_another(store):
+    ada, bob = store.owned_by("ada"), store.owned_by("bob")
+    ada.sessions.create("hers", id="same")
+    bob.sessions.create("his", id="same")
+    ada.sessions.append("same", "user", "secret", message_id="m")
+    store.sessions.create("nobody's")
+    assert [(c.seq, c.owner) for c in everything(ada)] == [(1, "ada"), (3, "ada")]
+    assert [(c.seq, c.after["title"]) for c in everything(bob)] == [(2, "his")]
+    assert [c.seq for c in everything(store)] == [4]
+    assert everything(bob, id="m") == []
+    assert ada.journal.head() == bob.journal.head() == 4
+
+
+def test_across_owners_is_all_of_it_in_one_order(store):
+    for number in range(6):
+        store.owned_by(f"owner-{number % 3}").sessions.create(id=f"s{number}")
+    every = store.across_owners().journal
+    assert [(c.seq, c.owner) for c in every.read()] == [
+        (number + 1, f"owner-{number % 3}") for number in range(6)
+    ]
+    assert [c.seq for c in every.read(id="s4")] == [5]
+    with pytest.raises(errors.HoldfastError):
+        every.advance("index", 1)
