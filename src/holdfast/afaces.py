@@ -75,7 +75,8 @@ class AsyncJournal:
 
         `kinds` takes names of kinds (`sessions`) and of their records (`message`);
         `id` is that of a record, or of the one that it belongs to. The cursor leads
-        on; where it is None, all that is committed was read. Raises `Trimmed`.
+        on; where it is None, all that is committed was read. Raises `Trimmed`,
+        `Refused` (no such kind).
         """
         return await self._target.perform(
             self._kind,
@@ -116,7 +117,8 @@ class AsyncLeases:
     ) -> Lease:
         """Take a record for so many seconds; the same holder takes it over at once.
 
-        Raises `NotFound` (the record), `Held` (another holder's lease lives).
+        Raises `NotFound` (the record), `Held` (another holder's lease lives), `Refused`
+        (a kind without records to lease).
         """
         return await self._target.perform(
             self._kind,
@@ -414,7 +416,8 @@ class AsyncTasks:
         """Tasks, newest first.
 
         With `stale`, those in progress whose last lease is over: their holder died or
-        left them, and they can be taken over.
+        left them, and they can be taken over. Raises `Refused` (stale, and of another
+        status).
         """
         return await self._target.perform(
             self._kind,

@@ -200,6 +200,7 @@ class AsyncStore:
         core = self._core
         work = core.running(function, args, once)
         unit = core.unit(work, core.terms(self._terms, actor, cause))
+        unit.foreign = True
         unit.awaited(asyncio.get_running_loop().create_future())
         core.engine.post(unit)
         return await unit.answer()

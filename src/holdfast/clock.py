@@ -7,15 +7,15 @@ Always holds: nothing else in holdfast reads a clock or a random number.
 """
 
 import os
+import random
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_MASK_74 = (1 << 74) - 1
-_VERSION_7 = 0x7 << 76
-_VARIANT = 0x2 << 62
+_random = random.Random(os.urandom(32))  # ids need to differ, not to be secret
+os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(32)))
 
 
 class Clock(Protocol):
@@ -31,13 +31,13 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock and the operating system's randomness."""
+    """The machine's clock, and chance that starts from the operating system's."""
 
     def now_us(self) -> int:
         return time.time_ns() // 1000
 
     def chance(self) -> int:
-        return int.from_bytes(os.urandom(10)) & _MASK_74
+        return _random.getrandbits(74)
 
 
 class ManualClock:
@@ -64,15 +64,19 @@ class ManualClock:
 
 def uuid7(at_us: int, chance: int) -> str:
     """A UUID of version 7 (RFC 9562, section 5.7): sorted by time, then by chance."""
-    ms = (at_us // 1000) & 0xFFFF_FFFF_FFFF
-    high, low = (chance >> 62) & 0xFFF, chance & 0x3FFF_FFFF_FFFF_FFFF
-    text = f"{ms << 80 | _VERSION_7 | high << 64 | _VARIANT | low:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    ms = at_us // 1000
+    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031  # half the time of an f-string
+        ms >> 16 & 0xFFFF_FFFF,
+        ms & 0xFFFF,
+        chance >> 62 & 0xFFF,
+        0x8000 | chance >> 48 & 0x3FFF,
+        chance & 0xFFFF_FFFF_FFFF,
+    )
 
 
 def to_datetime(at_us: int) -> datetime:
     """Microseconds since 1970 as an aware UTC datetime."""
-    return _EPOCH + timedelta(microseconds=at_us)
+    return _EPOCH + timedelta(0, *divmod(at_us, 1_000_000))
 
 
 def to_us(at: datetime) -> int:

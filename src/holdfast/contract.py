@@ -207,7 +207,7 @@ class Registry:
         """The kind and the operation behind a name such as `sessions.append`."""
         try:
             return self.operations[name]
-        except KeyError:
+        except (KeyError, TypeError):  # the second for a name that is no text
             raise Refused(
                 f"there is no operation {name!r}; sorted(store.operations()) has all"
             ) from None

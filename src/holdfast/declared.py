@@ -23,8 +23,28 @@ K = TypeVar("K", bound=type[Kind])
 OURS: tuple[type[Kind], ...] = (Journal, Leases, Sessions, Tasks)
 """The kinds that every store has."""
 RESERVED = frozenset(
-    "across_owners aio call check close holding lease now of operations owned_by owner "
-    "owners perform place run savepoint sync transaction usage".split()
+    {
+        "across_owners",
+        "aio",
+        "call",
+        "check",
+        "close",
+        "holding",
+        "lease",
+        "now",
+        "of",
+        "operations",
+        "owned_by",
+        "owner",
+        "owners",
+        "perform",
+        "place",
+        "run",
+        "savepoint",
+        "sync",
+        "transaction",
+        "usage",
+    }  # fmt: skip
 )
 """What stores and transactions have for themselves, and no kind may be called."""
 _declared: dict[str, type[Kind]] = {kind.name: kind for kind in OURS}

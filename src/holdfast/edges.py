@@ -44,6 +44,7 @@ _UNSAFE = re.compile(
 _DOTS = re.compile(r"\.+")
 _NAME = re.compile(r"[^\W\d_][\w.:-]{0,63}")
 _MAX_NUMBER = 2**53
+_MAX_SECONDS = 100 * 366 * 86_400
 
 
 class Edge(msgspec.Struct, frozen=True):
@@ -148,11 +149,11 @@ def page_of(value: object, name: str, limits: Limits) -> int:
 
 
 def seconds_of(value: object, name: str, limits: Limits) -> float:
-    """A time span in seconds, above 0."""
+    """A time span in seconds, above 0, up to 100 years."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise wrong_type(name, "a number of seconds", value)
-    if not 0 < value < _MAX_NUMBER:
-        raise WrongType(f"{name}: {value} seconds is no time span")
+    if not 0 < value <= _MAX_SECONDS:
+        raise WrongType(f"{name}: {value} seconds is no time span (at most 100 years)")
     return float(value)
 
 

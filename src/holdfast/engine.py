@@ -102,12 +102,23 @@ Work: TypeAlias = Callable[[Transaction], T]
 class Unit(Generic[T]):
     """A piece of work on its way through an engine, and whoever waits for it."""
 
-    __slots__ = ("answered", "chance", "error", "future", "now", "result", "terms",
-                 "work")  # fmt: skip
+    __slots__ = (
+        "answered",
+        "chance",
+        "error",
+        "foreign",
+        "future",
+        "now",
+        "result",
+        "terms",
+        "work",
+    )
 
     def __init__(self, work: Work[T], terms: Terms, clock: Clock) -> None:
         self.work = work
         self.terms = terms
+        self.foreign = False
+        """Whether a user's own function is run, which may take its time."""
         self.now = clock.now_us()
         self.chance = clock.chance()
         self.result: T | None = None

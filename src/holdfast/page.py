@@ -15,6 +15,8 @@ import msgspec
 from holdfast.errors import InvalidId
 
 T_co = TypeVar("T_co", covariant=True)
+_MAX_NUMBER = 2**62
+"""No place in a database has a larger number."""
 
 
 class Page(Sequence[T_co], Generic[T_co]):
@@ -56,6 +58,10 @@ def cursor_of(*place: int | str) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
 
 
+def _fits(part: int | str) -> bool:
+    return isinstance(part, str) or abs(part) <= _MAX_NUMBER
+
+
 def place_of(cursor: str, *types: type) -> list[int | str]:
     """The place that a cursor stands for; `InvalidId` if it is none of ours."""
     try:
@@ -63,6 +69,6 @@ def place_of(cursor: str, *types: type) -> list[int | str]:
         place: list[int | str] = msgspec.json.decode(text, type=list[int | str])
     except (ValueError, binascii.Error, msgspec.DecodeError):
         place = []
-    if [type(part) for part in place] != list(types):
+    if [type(part) for part in place] != list(types) or not all(map(_fits, place)):
         raise InvalidId(f"{cursor!r} is no cursor of this list")
     return place

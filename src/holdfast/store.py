@@ -197,7 +197,9 @@ class Store:
         """
         work = self._core.running(function, args, once)
         terms = self._core.terms(self._terms, actor, cause)
-        return self._core.engine.write(self._core.unit(work, terms))
+        unit = self._core.unit(work, terms)
+        unit.foreign = True
+        return self._core.engine.write(unit)
 
     def call(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
         """Carry out an operation by its name, from plain data.

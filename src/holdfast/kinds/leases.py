@@ -47,7 +47,8 @@ class Leases(Kind):
     def acquire(self, kind: Name, id: Id, *, holder: Id, seconds: Seconds) -> Lease:
         """Take a record for so many seconds; the same holder takes it over at once.
 
-        Raises `NotFound` (the record), `Held` (another holder's lease lives).
+        Raises `NotFound` (the record), `Held` (another holder's lease lives), `Refused`
+        (a kind without records to lease).
         """
         self._exists(kind, id)
         row = self.tx.one("lease_get", kind=kind, owner=self.owner, id=id)

@@ -6,6 +6,8 @@ Leaves to others: the session itself (`sessions`), how a message looks
 Always holds: positions run without a gap from a session's first message to its newest.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from holdfast import codec
@@ -74,19 +76,21 @@ class Messages(Kind):
         Each is a dict of `role` and `content`, and perhaps `id` and `metadata`.
         Raises as `append` does.
         """
+        drafts: Sequence[Draft] = tuple(messages)  # type: ignore[arg-type]
         place = self._place(id)
+        there = self._there(id, place, drafts)
+        if any(draft.id not in there for draft in drafts):
+            self._expect(id, place, expect)
         kept: list[Message] = []
         last = place.last
-        for draft in messages:
-            there = None
-            if draft.id is not None:  # type: ignore[attr-defined]
-                there = self._same(id, place, draft)  # type: ignore[arg-type]
-            if there is None:
-                if last == place.last:
-                    self._expect(id, place, expect)
+        for draft in drafts:
+            message = there.get(draft.id)
+            if message is None:
                 last += 1
-                there = self._add(id, place.no, last, draft)  # type: ignore[arg-type]
-            kept.append(there)
+                message = self._add(id, place.no, last, draft)
+            if draft.id is not None:
+                there[draft.id] = message
+            kept.append(message)
         return tuple(kept)
 
     @query
@@ -181,6 +185,24 @@ class Messages(Kind):
         if expect is not None and expect != place.version:
             raise Conflict("session", id, expected=expect, found=place.version)
 
+    def _there(
+        self, session: str, place: Place, drafts: Sequence[Draft]
+    ) -> dict[str | None, Message]:
+        """The messages that are there already, by id; nothing is written before.
+
+        Raises `AlreadyExists`, also where two drafts have one id and other content.
+        """
+        there: dict[str | None, Message] = {}
+        seen: dict[str, Draft] = {}
+        for draft in drafts:
+            if draft.id is None:
+                continue
+            if _said(seen.setdefault(draft.id, draft)) != _said(draft):
+                raise AlreadyExists("message", draft.id)
+            if draft.id not in there and (found := self._same(session, place, draft)):
+                there[draft.id] = found
+        return there
+
     def _same(self, session: str, place: Place, draft: Draft) -> Message | None:
         row = self.tx.one(
             "message_by_id", id=draft.id, session=place.no, first=place.first
@@ -188,8 +210,7 @@ class Messages(Kind):
         if row is None:
             return None
         there = message_of(session, row)
-        wanted = (draft.role, draft.content.value, codec.value_of(draft.metadata))
-        if (there.role, there.content, there.metadata) != wanted:
+        if (there.role, there.content, there.metadata) != _said(draft):
             raise AlreadyExists("message", there.id)
         return there
 
@@ -255,3 +276,7 @@ class Messages(Kind):
         if swept == _SWEPT_AT_ONCE:
             self.tx.run("leftover_add", kind=self.name, no=no, below=below)
             self.tx.untidy()
+
+
+def _said(draft: Draft) -> tuple[object, ...]:
+    return draft.role, draft.content.value, codec.value_of(draft.metadata)

@@ -102,7 +102,8 @@ class Tasks(Kind):
         """Tasks, newest first.
 
         With `stale`, those in progress whose last lease is over: their holder died or
-        left them, and they can be taken over.
+        left them, and they can be taken over. Raises `Refused` (stale, and of another
+        status).
         """
         named = status and TaskStatus(status).value
         if stale and named not in {None, "in_progress"}:

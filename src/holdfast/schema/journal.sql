@@ -87,10 +87,9 @@ select seq, at, origin, actor, cause from change
 where seq >= :seq and at is not null order by seq limit 1
 
 -- journal_stamp --
--- Make the newest change a moment, if it is newer than the moment before.
+-- Make the last change of a transaction its moment: say when, who and why.
 update change set at = :at, origin = :origin, actor = :actor, cause = :cause
-where seq = (select max(seq) from change) and seq > :moment
-returning seq
+where seq = :seq
 
 -- journal_floor --
 -- The last change that was trimmed; 0 if none was.

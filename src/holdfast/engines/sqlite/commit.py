@@ -31,7 +31,11 @@ _OVERSIZED_PAGES = 16_000
 
 
 class Committer:
-    """The connection that writes. Whoever calls it has the turn."""
+    """The connection that writes. Whoever calls it has the turn.
+
+    `meanwhile` is called when there will be a wait: for the disk, for another process,
+    or for a user's own function.
+    """
 
     def __init__(
         self,
@@ -39,15 +43,18 @@ class Committer:
         place: Place | None,
         texts: Mapping[str, str],
         limits: Limits,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         self.untidy = False
         self._connect = connect
         self._place = place
         self._texts = texts
         self._limits = limits
+        self.meanwhile = meanwhile
+        self._patience = patience()
         self._moment = 0
         self._at = 0
-        self._stamped = False
+        self._moments: list[dict[str, Any]] = []
         self._wal_pages = 0
         self._checkpoint_at = _CHECKPOINT_PAGES
         self._open()
@@ -92,7 +99,7 @@ class Committer:
         ((moment, at, writes_from),) = self._execute(self._texts["journal_head"])
         self._moment = moment or 0
         self._at = at or 0
-        self._stamped = False
+        self._moments.clear()
         if int(writes_from) > formats.VERSION:
             formats.admit(
                 self.name,
@@ -115,24 +122,36 @@ class Committer:
         )
 
     def stamp(self, tx: SqliteTransaction) -> None:
-        """Close a unit's moment: say when, who and why, if it changed anything."""
-        moment = tx.stamp()
+        """Close a unit's moment: when, who and why, if it changed anything.
+
+        All moments of a group are written just before their commit.
+        """
+        moment = tx.moment()
         if moment is not None:
-            self._moment, self._at, self._stamped = moment, tx.now, True
+            self._moments.append(moment)
+            self._moment, self._at = moment["seq"], tx.now
         if tx.left_untidy:
             self.untidy = True
 
     def commit(self) -> None:
         """Commit; raises ours if it did not, having rolled everything back."""
         try:
+            self._write_moments()
             if self._place is not None:
                 self._place.hold()
+            self.meanwhile()
             self._execute("commit")
         except apsw.IOError as error:
             self._after_failed_commit(error)
         except BaseException as error:
             self.rollback()
             raise translated(error, self.name) from error
+
+    def _write_moments(self) -> None:
+        if len(self._moments) == 1:
+            self._execute(self._texts["journal_stamp"], self._moments[0])
+        elif self._moments:
+            self._cursor.executemany(self._texts["journal_stamp"], self._moments)
 
     def rollback(self) -> None:
         """Undo all of it; what cannot be rolled back any more is gone already."""
@@ -147,6 +166,7 @@ class Committer:
         """
         if self._wal_pages < self._checkpoint_at or self.connection is None:
             return
+        self.meanwhile()
         oversized = self._wal_pages >= _OVERSIZED_PAGES
         mode = _RESTART if oversized else _PASSIVE
         self.connection.set_busy_handler(patience(_CHECKPOINT_SECONDS))
@@ -154,7 +174,7 @@ class Committer:
             logged, moved = self.connection.wal_checkpoint(mode=mode)
             rest = 0 if moved == logged else logged
             self._checkpoint_at = rest + _CHECKPOINT_PAGES
-        self.connection.set_busy_handler(patience())
+        self.connection.set_busy_handler(self._wait)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -171,6 +191,12 @@ class Committer:
         self._cursor = self.connection.cursor()
         self._execute = self._cursor.execute
         self.connection.set_wal_hook(self._count_pages)
+        self.connection.set_busy_handler(self._wait)
+
+    def _wait(self, attempt: int) -> bool:
+        if attempt == 0:
+            self.meanwhile()
+        return self._patience(attempt)
 
     def _count_pages(self, _: apsw.Connection, __: str, pages: int) -> int:
         self._wal_pages = pages
@@ -200,6 +226,8 @@ class Committer:
         until = time.monotonic() + _GROUP_SECONDS
         for count, unit in enumerate(units, start=1):
             unit.result, unit.error = None, None
+            if unit.foreign:
+                self.meanwhile()
             if not unit.abandoned and not attempt(unit):
                 self.rollback()
                 return 0
@@ -256,16 +284,16 @@ class Committer:
         Its frames may be in the log without having been synced, and could come back
         after a restart; a commit that follows writes over them, and settles it.
         """
-        moment, at = self._moment, self._at
+        moment, at, stamped = self._moment, self._at, bool(self._moments)
         self.rollback()
         self.close()
         self.connection = None
         try:
             self._open()
-            found = self._stamped and self._execute(
+            found = self._execute(
                 "select 1 from change where seq = ? and at = ?", (moment, at)
             ).fetchall()
-            if found:
+            if found and stamped:
                 return
             self._execute(
                 "insert or replace into store (name, value) values ('failed_at', ?)",
@@ -273,6 +301,6 @@ class Committer:
             )
         except apsw.Error:
             raise unknown(error, self.name) from error
-        if not self._stamped:  # there is no row by which it could be known
+        if not stamped:  # there is no row by which it could be known
             raise unknown(error, self.name) from error
         raise translated(error, self.name) from error

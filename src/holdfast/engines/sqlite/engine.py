@@ -12,7 +12,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, TypeVar
 
 import apsw
@@ -31,18 +31,22 @@ from holdfast.engines.sqlite.readers import Readers
 from holdfast.engines.sqlite.transaction import SqliteTransaction
 from holdfast.engines.sqlite.watcher import Watcher
 from holdfast.engines.sqlite.writer import Writer
-from holdfast.errors import Closed, Refused
+from holdfast.errors import CannotOpen, Closed, Refused
 
 T = TypeVar("T")
 _MEMORY = ":memory:"
+_FORKED = (
+    "{} was open in the process that this one was forked from, and cannot be used or "
+    "opened here: SQLite's locks do not pass to a child; open it after the fork and in "
+    'the child alone, or start the child with the method "spawn"'
+)
 
 
 class SqliteEngine:
     """A store in a file, or in memory."""
 
     def __init__(self, path: str, parts: tuple[Part, ...], options: Options) -> None:
-        path, _, query = path.partition("?")
-        self._vfs = query.removeprefix("vfs=") or None
+        path, self._vfs = _without_vfs(path)
         self._options = options
         self._parts = parts
         self._file = None if path == _MEMORY else Place(path)
@@ -50,6 +54,8 @@ class SqliteEngine:
         self._texts = {
             name: statement.text for name, statement in catalog(parts).items()
         }
+        if self._file is not None and self._file.identity() in _inherited:
+            raise CannotOpen(_FORKED.format(self.place))
         try:
             self._writer = self._open()
         except apsw.Error as error:
@@ -65,6 +71,7 @@ class SqliteEngine:
         self.tidy: Work[None] | None = None
         self._closing = threading.Lock()
         self._closed = False
+        self._why: Closed | None = None
         _open_engines.add(self)
 
     # What a store asks of it, in the order of the protocol.
@@ -112,6 +119,8 @@ class SqliteEngine:
 
     def watch(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have `wake` called after commits; returns how to stop."""
+        if self._why is not None:
+            raise self._why
         if self._file is not None:
             return self._watcher.watch(wake)
         self._wakers.append(wake)
@@ -124,11 +133,16 @@ class SqliteEngine:
 
     def close(self) -> None:
         """Finish what was begun, and let go of everything."""
+        if self.inside():
+            raise Refused(
+                f"{self.place} cannot be closed from inside an open transaction, which "
+                "it would wait for: close it when that has ended"
+            )
         with self._closing:
             if self._closed:
                 return
             self._closed = True
-        why = Closed(f"{self.place} was closed: open it again")
+        self._why = why = Closed(f"{self.place} was closed: open it again")
         _open_engines.discard(self)
         if self._writer is not None:
             self._writer.close(why)
@@ -141,11 +155,10 @@ class SqliteEngine:
 
     def disown(self) -> None:
         """In a process that was forked from the store's own: serve nobody."""
-        why = Closed(
-            f"{self.place} was opened before this process was forked from another: "
-            "open it again here (SQLite's locks do not pass to a child)"
-        )
+        self._why = why = Closed(_FORKED.format(self.place))
         self._closed = True
+        if self._file is not None and (identity := self._file.identity()) is not None:
+            _inherited.add(identity)
         if self._writer is not None:
             self._writer.disown(why)
         self._readers.disown(why)
@@ -171,7 +184,11 @@ class SqliteEngine:
             self._connect, self._file, self._texts, self._options.limits
         )
         if not ready:
-            bring_up(committer.connection, self._parts, self._options.clock)
+            try:
+                bring_up(committer.connection, self._parts, self._options.clock)
+            except BaseException:
+                committer.close()
+                raise
         if self._file is not None:
             self._file.remember()
         self._committer = committer
@@ -182,7 +199,8 @@ class SqliteEngine:
         committer = self._committer
         if committer.untidy and self.tidy is not None:
             committer.untidy = False
-            self.post(Unit(self.tidy, Terms(), self._options.clock))
+            with suppress(Closed):  # the next who opens it goes on with that
+                self.post(Unit(self.tidy, Terms(), self._options.clock))
         committer.checkpoint()
         if self._file is None:
             for wake in list(self._wakers):
@@ -201,6 +219,12 @@ class SqliteEngine:
     def _check(self, tx: Transaction) -> Report:
         assert isinstance(tx, SqliteTransaction)
         return check(tx, self._parts)
+
+
+def _without_vfs(path: str) -> tuple[str, str | None]:
+    """A path, and the VFS of SQLite's that `?vfs=` after it names, if any."""
+    found, mark, vfs = path.rpartition("?vfs=")
+    return (found, vfs) if mark else (path, None)
 
 
 def _current_task() -> object:
@@ -225,6 +249,8 @@ def _disown_all() -> None:
     _open_engines.clear()
 
 
+_inherited: set[tuple[int, int]] = set()
+"""The parent's files: SQLite takes the parent's locks on them for its own here."""
 _disowned: list[SqliteEngine] = []
 """Kept from being collected: closing a parent's files could touch its locks."""
 

@@ -16,6 +16,7 @@ from holdfast.errors import (
     TooLarge,
 )
 
+_TRY_AGAIN = ": try again, or look for a transaction that does not end"
 _KEPT = "nothing of this write was kept, all that was acknowledged is there"
 
 

@@ -14,7 +14,7 @@ from holdfast.clock import Clock
 from holdfast.engine import Options, Part
 from holdfast.engines.sqlite import schema
 from holdfast.engines.sqlite.place import Place
-from holdfast.errors import CannotOpen
+from holdfast.errors import CannotOpen, NotAStore
 
 
 def is_ready(
@@ -46,9 +46,10 @@ def _look(
     connect: Callable[..., apsw.Connection],
 ) -> list[str] | None:
     """What is still to be done to the tables; None if there are none at all."""
-    connection = connect(read_only=True)
+    connection = _reading(place, options, connect)
     try:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.execute("begin")  # another process may be making the tables
         stamp = schema.recognise(connection, str(place))
         if stamp is None:
             return None
@@ -56,6 +57,27 @@ def _look(
         return schema.pending(connection, parts)
     finally:
         connection.close()
+
+
+def _reading(
+    place: Place, options: Options, connect: Callable[..., apsw.Connection]
+) -> apsw.Connection:
+    """A connection that only reads, also where the making of a store was broken off.
+
+    SQLite must take back what was begun, which it cannot do while it only reads.
+    """
+    try:
+        return connect(read_only=True)
+    except apsw.ReadOnlyError as error:
+        if not place.half_made():
+            raise NotAStore(
+                f"{place} was left by another program in the midst of a write; it was "
+                "left as it was: choose another path"
+            ) from error
+        if options.read_only:
+            raise CannotOpen(f"there is no store in {place} yet") from error
+    connect().close()
+    return connect(read_only=True)
 
 
 def bring_up(

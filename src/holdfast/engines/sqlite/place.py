@@ -12,7 +12,7 @@ import os
 import stat
 from pathlib import Path
 
-from holdfast.errors import CannotOpen, Moved
+from holdfast.errors import CannotOpen, Moved, NotAStore
 
 _NETWORK = frozenset(
     [
@@ -48,6 +48,8 @@ _NETWORK = frozenset(
     ]
 )
 _MOUNTS = "/proc/self/mountinfo"
+_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+_PAGES_BEFORE = slice(16, 20)
 
 
 class Place:
@@ -78,6 +80,8 @@ class Place:
             raise CannotOpen(f"{self.path} cannot be reached ({error})") from None
         if not stat.S_ISREG(found.st_mode):
             raise CannotOpen(f"{self.path} is no regular file")
+        if found.st_size == 1:  # SQLite takes it for an empty one
+            raise NotAStore(f"{self.path} is no SQLite file; it was left as it was")
         return found.st_size > 0
 
     def _make(self) -> None:
@@ -94,20 +98,34 @@ class Place:
                 "folder that it can write to"
             ) from None
 
+    def half_made(self) -> bool:
+        """Whether the file has a journal by which it goes back to being empty.
+
+        A store has a journal beside it only until its first commit
+        (https://www.sqlite.org/fileformat.html#the_rollback_journal).
+        """
+        try:
+            with Path(f"{self.path}-journal").open("rb") as journal:
+                head = journal.read(_PAGES_BEFORE.stop)
+        except OSError:
+            return False
+        return head.startswith(_JOURNAL) and not any(head[_PAGES_BEFORE])
+
     def remember(self) -> None:
         """Take the file that is here now as the store's own."""
-        self._identity = self._now()
+        self._identity = self.identity()
 
     def hold(self) -> None:
         """See that the file is still the store's own. Raises `Moved`."""
-        if self._now() != self._identity:
+        if self.identity() != self._identity:
             raise Moved(
                 f"{self.path} was moved or replaced while it was open; this write was "
                 "not kept, earlier ones are in the file that was moved: close the "
                 "store, put the file back, and open it again"
             )
 
-    def _now(self) -> tuple[int, int] | None:
+    def identity(self) -> tuple[int, int] | None:
+        """Which file is here now; None if there is none."""
         try:
             found = os.stat(self.path)
         except OSError:

@@ -4,7 +4,7 @@ Always holds: when a transaction is over, because its unit is or because SQLite 
 (a full disk), nothing more is done through it: each statement would commit by itself.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -44,7 +44,7 @@ class SqliteTransaction(Transaction):
         self._moment = moment
         self._changes = connection.total_changes()
         self._connection = connection
-        self._execute = cursor.execute
+        self._execute: Callable[..., apsw.Cursor] = cursor.execute
         self._texts = texts
         self.left_untidy = False
         self._over: BaseException | None = None
@@ -93,21 +93,23 @@ class SqliteTransaction(Transaction):
         assert row is not None
         return (row[0] or 0) + 1
 
-    def stamp(self) -> int | None:
-        """Say when, who and why; the moment, or None if nothing was changed."""
+    def moment(self) -> dict[str, Any] | None:
+        """What makes the newest change a moment; None if nothing was changed."""
         if self._over is not None:
             raise self._over
         if self._connection.total_changes() == self._changes:
             return None
-        row = self.one(
-            "journal_stamp",
-            moment=self._moment,
-            at=self.now,
-            origin=None,
-            actor=self.terms.actor,
-            cause=self.terms.cause,
-        )
-        return row[0] if row else None
+        row = self.one("journal_last")
+        if row is None or (row[0] or 0) <= self._moment:
+            return None
+        terms = self.terms
+        return {
+            "seq": row[0],
+            "at": self.now,
+            "origin": None,
+            "actor": terms.actor,
+            "cause": terms.cause,
+        }
 
     def end(self) -> None:
         """Do nothing more from here on: what was lent to a caller may still be held."""

@@ -43,6 +43,9 @@ class Writer:
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._body: Body | None = None
         self._thread: threading.Thread | None = None
+        self._done: list[Unit[Any]] = []
+        """Units that were committed, and are answered during the next commit."""
+        committer.meanwhile = self._answer
         self._starting = threading.Lock()
         self._closed: BaseException | None = None
 
@@ -50,7 +53,8 @@ class Writer:
         """Run a unit to its commit, on this thread if nobody waits."""
         if self._take_if_idle():
             try:
-                self._run([unit])
+                self._commit([unit])
+                self._after()
             finally:
                 self._turn.release()
         else:
@@ -141,11 +145,14 @@ class Writer:
                 waiting = self._next()
             self._run(units)
             if isinstance(waiting, Turn):
+                self._answer()
                 waiting.give()
                 continue  # the turn is that thread's now
             if isinstance(waiting, Loan):
+                self._answer()
                 self._serve_loan(waiting)
             self._turn.release()
+        self._answer()
 
     def _next(self) -> _Waiting | None:
         try:
@@ -157,13 +164,30 @@ class Writer:
         return waiting
 
     def _run(self, units: list[Unit[Any]]) -> None:
+        """Run units to their commits; when others wait, answer during theirs.
+
+        While a commit waits for the disk, other threads have Python to themselves: the
+        best time for those who were answered to go on.
+        """
         while units:
-            self.inside = threading.get_ident()
-            ran = self._committer.group(units)
-            self.inside = None
-            answer(units[:ran])
+            ran = self._commit(units)
+            self._answer()
+            self._done = units[:ran]
             del units[:ran]
             self._after()
+        if self._queue.empty():
+            self._answer()
+
+    def _commit(self, units: list[Unit[Any]]) -> int:
+        self.inside = threading.get_ident()
+        try:
+            return self._committer.group(units)
+        finally:
+            self.inside = None
+
+    def _answer(self) -> None:
+        done, self._done = self._done, []
+        answer(done)
 
     def _serve_loan(self, loan: Loan) -> None:
         self.inside = loan
@@ -174,7 +198,8 @@ class Writer:
     def _take_turn(self) -> None:
         """Wait for the turn; a body whose time is up loses it."""
         self._wanted = True
-        while True:
+        while not self._turn.acquire(blocking=False):
+            self._answer()
             body = self._body
             patience = _GLANCE_SECONDS if body is None else body.remaining
             if self._turn.acquire(timeout=patience):
