@@ -18,9 +18,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/afaces.py --check
+	$(BIN)/python tools/reference.py --check
 
 format: $(VENV)/.installed-dev
 	$(BIN)/python tools/afaces.py
+	$(BIN)/python tools/reference.py
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

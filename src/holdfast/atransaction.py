@@ -1,7 +1,7 @@
 """An open transaction for asyncio: the kinds as attributes, each call awaited."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from holdfast.clock import to_datetime
 from holdfast.contract import Kind, Operation
 from holdfast.core import Core
 from holdfast.engine import Loan
+from holdfast.errors import HoldfastError
 from holdfast.faces import async_face
 
 _WRITTEN: dict[str, type[Any]] = {
@@ -46,7 +47,8 @@ class AsyncTransaction:
             yield
         except BaseException as error:
             raised = (type(error), error, error.__traceback__)
-            await self._loan.do(lambda _: _leave(part, raised))
+            with suppress(HoldfastError):  # it is over: all of it was undone
+                await self._loan.do(lambda _: _leave(part, raised))
             raise
         await self._loan.do(lambda _: part.__exit__(None, None, None))
 

@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from holdfast.catalog import catalog
 from holdfast.contract import Kind, Registry
-from holdfast.engine import Table
+from holdfast.engine import Part, Table
 from holdfast.errors import Refused
 from holdfast.guarantees import Guarantee, Promise
 from holdfast.journal import Journal
@@ -44,7 +45,7 @@ RESERVED = frozenset(
         "sync",
         "transaction",
         "usage",
-    }  # fmt: skip
+    }
 )
 """What stores and transactions have for themselves, and no kind may be called."""
 _declared: dict[str, type[Kind]] = {kind.name: kind for kind in OURS}
@@ -52,6 +53,9 @@ _current: list[Registry] = []
 """The registry of what is declared, once it was asked for."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _CREATED = re.compile(r"create table (\w+) \((.*?)\n\)", re.DOTALL | re.IGNORECASE)
+_NAMED = re.compile(
+    r"create (?:unique )?(?:table|index|trigger|view) (\w+)", re.IGNORECASE
+)
 _NEEDED = {"no": "integer primary key", "owner": "text not null"}
 
 
@@ -70,13 +74,15 @@ def kind(
     that hold JSON text. `migrations` lead older stores' tables to those of `sql`, which
     is always today's. Raises `Refused` for a name or a table that cannot be.
     """
+    blocks = parse(sql)
     tables = tuple(
         Table(found, json=tuple(json))
-        for found in _tables(name, parse(sql)[TABLES].text)
+        for found in _tables(name, blocks[TABLES].text if TABLES in blocks else "")
     )
 
     def declare(cls: K) -> K:
         _refuse_taken(name, cls)
+        _refuse_clash(Part(name, sql, tables, own=True))
         cls.name, cls.promise, cls.tables = name, promise, tables
         cls.sql, cls.migrations = sql, tuple(migrations)
         _declared[name] = cls
@@ -112,6 +118,25 @@ def _refuse_taken(name: str, cls: type[Kind]) -> None:
     same = taken is not None and taken.__qualname__ == cls.__qualname__
     if name in RESERVED or taken in OURS or (taken is not None and not same):
         raise Refused(f"a store has {name!r} already: give the kind another name")
+
+
+def _refuse_clash(part: Part) -> None:
+    """Refuse names that another kind has in the schema: no store would open with both."""
+    others = [found.part() for name, found in _declared.items() if name != part.kind]
+    taken = {name for other in others for name in _made(other)}
+    for name in _made(part):
+        if name in taken or name.startswith(("was_", "sqlite_")):
+            raise Refused(
+                f"kind {part.kind!r}: a store has or keeps for itself the name {name!r}"
+            )
+    try:
+        catalog((*others, part))
+    except ValueError as error:
+        raise Refused(f"kind {part.kind!r}: {error}") from None
+
+
+def _made(part: Part) -> list[str]:
+    return [name.lower() for name in _NAMED.findall(parse(part.sql)[TABLES].text)]
 
 
 def _tables(kind_name: str, text: str) -> list[str]:

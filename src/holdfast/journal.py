@@ -30,7 +30,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     `op` is create, update, delete or purge. `before` and `after` are the row as data;
     None where there was, or is, none. `id` is the row's own, or that of the record it
-    belongs to; None if it was purged.
+    belongs to; None if it was purged. Of a kind that this process has not declared,
+    only the change itself is known: no id, no row.
     """
 
     seq: int
@@ -148,7 +149,7 @@ class Journal(Kind):
         self, after: int, kinds: Iterable[str] | None, id: str | None, limit: int
     ) -> Stretch:
         self._reaches(after)
-        wanted = self._tables(kinds)
+        every, wanted = self._tables(None), self._tables(kinds)
         owner = None if self.all_owners else self.owner
         rows = self.tx.all("journal_page", after=after, owner=owner, limit=limit)
         found: list[Change] = []
@@ -159,9 +160,9 @@ class Journal(Kind):
             if moment is None:  # made in a transaction that is still open
                 return Stretch(tuple(found), reached)
             reached = row[0]
-            if row[1] in wanted:
-                change = self._change(row, wanted[row[1]], moment)
-                if id is None or self._concerns(change, id):
+            if row[1] in wanted or (kinds is None and row[1] not in every):
+                change = self._change(row, every.get(row[1]), moment)
+                if id is None or _concerns(change, every.get(row[1]), id):
                     found.append(change)
         if len(rows) < limit:
             reached = max(reached, self._head())
@@ -192,21 +193,10 @@ class Journal(Kind):
                 raise Refused(f"there is no kind {name!r}; there are: {names}")
         return chosen
 
-    def _concerns(self, change: Change, id: str) -> bool:
-        plain = change.after or change.before or {}
-        table = self._tables([change.kind])[change.kind]
-        return id in {change.id, self._belonging(plain, table)}
-
-    def _change(self, row: Row, table: Table, stamp: Row) -> Change:
+    def _change(self, row: Row, table: Table | None, stamp: Row) -> Change:
         seq, kind, owner, no, op = row
         moment, at, origin, actor, cause = stamp
-        before = None if op == "create" else self.tx.fields(f"{kind}_before", seq=seq)
-        after = None
-        if op in {"create", "update"}:
-            after = self.tx.fields(f"{kind}_until", no=no, seq=seq)
-            after = after or self.tx.fields(f"{kind}_now", no=no)
-        plain = [self._plain(fields, table) for fields in (before, after)]
-        either = plain[1] or plain[0] or {}
+        before, after = self._images(table, seq, no, op)
         return Change(
             seq=seq,
             moment=moment,
@@ -216,11 +206,25 @@ class Journal(Kind):
             cause=cause,
             kind=kind,
             owner=owner,
-            id=either.get("id", self._belonging(either, table)),
+            id=_id_in(after or before, table),
             op=op,
-            before=plain[0],
-            after=plain[1],
+            before=before,
+            after=after,
         )
+
+    def _images(
+        self, table: Table | None, seq: int, no: int, op: str
+    ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """The row before and after a change, as data."""
+        if table is None:
+            return None, None
+        name, before, after = table.name, None, None
+        if op != "create":
+            before = self.tx.fields(f"{name}_before", seq=seq)
+        if op in {"create", "update"}:
+            after = self.tx.fields(f"{name}_until", no=no, seq=seq)
+            after = after or self.tx.fields(f"{name}_now", no=no)
+        return self._plain(before, table), self._plain(after, table)
 
     def _plain(
         self, fields: dict[str, Any] | None, table: Table
@@ -244,8 +248,23 @@ class Journal(Kind):
         )
         return fields["id"] if fields else None
 
-    def _belonging(self, plain: Mapping[str, Any], table: Table) -> str | None:
-        return None if table.parent is None else plain.get(table.parent[0])
+
+def _concerns(change: Change, table: Table | None, id: str) -> bool:
+    """Whether a change is of the record with this id, or of one that belongs to it."""
+    return id in {change.id, _parent_in(change.after or change.before, table)}
+
+
+def _id_in(plain: Mapping[str, Any] | None, table: Table | None) -> str | None:
+    """The id of a row; where it has none, of the record that it belongs to."""
+    if plain is None:
+        return None
+    return plain["id"] if "id" in plain else _parent_in(plain, table)
+
+
+def _parent_in(plain: Mapping[str, Any] | None, table: Table | None) -> str | None:
+    if plain is None or table is None or table.parent is None:
+        return None
+    return plain.get(table.parent[0])
 
 
 def _plain(name: str, value: object, table: Table) -> object:

@@ -65,5 +65,8 @@ def _block(name: str, body: str) -> Statement:
 def _with_includes(block: Statement, found: Mapping[str, Statement]) -> Statement:
     if block.name == TABLES:
         return block
+    for name in _INCLUDE.findall(block.text):
+        if name not in found:
+            raise ValueError(f"{block.name!r} includes an unknown {name!r}")
     text = _INCLUDE.sub(lambda match: found[match[1]].text, block.text)
     return Statement(block.name, block.says, text)

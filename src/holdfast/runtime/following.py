@@ -8,6 +8,7 @@ Always holds: no change is passed over, and none is given twice to one iterator.
 
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from holdfast.engine import Engine
@@ -56,7 +57,7 @@ async def follow_async(
     woken = asyncio.Event()
 
     def wake() -> None:
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # that event loop was closed: nobody waits there
             loop.call_soon_threadsafe(woken.set)
 
     stop = engine.watch(wake)

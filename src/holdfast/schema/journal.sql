@@ -49,23 +49,6 @@ create table leftover (
     primary key (kind, no)
 ) strict, without rowid;
 
--- store_get --
--- One of the things that a store says of itself.
-select value from store where name = :name
-
--- store_put --
--- Let a store say a thing of itself.
-insert into store (name, value) values (:name, :value)
-on conflict (name) do update set value = excluded.value
-
--- migration_list --
--- The migrations that were run.
-select kind, version from migration order by kind, version
-
--- migration_add --
--- Record that a migration was run.
-insert into migration (kind, version, at) values (:kind, :version, :now)
-
 -- journal_head --
 -- The newest change (also one made from outside, which no moment has yet), the time of
 -- the newest moment, and the oldest format that may still write.

@@ -16,6 +16,9 @@ import apsw
 APPLICATION_ID = 0x68667374  # "hfst"
 _WAL_BYTES = 64 * 1024 * 1024
 _STATEMENTS = 400
+_SLEEP_SECONDS = 0.003
+_SHORT_SLEEP_SECONDS = 0.000_5
+_LONG_SECONDS = 0.03
 _SYNCHRONOUS = {"power-loss": "full", "process-crash": "normal"}
 
 
@@ -44,17 +47,20 @@ def patience(
     """A busy handler: short sleeps of uneven length, for so many seconds.
 
     SQLite's own `busy_timeout` sleeps longer and longer, so that a process that waits
-    loses every time against those that do not.
+    loses every time against those that do not. Here it is the other way round: who has
+    waited long asks more often.
     """
-    until = 0.0
+    began = 0.0
 
     def wait(attempt: int) -> bool:
-        nonlocal until
+        nonlocal began
         if attempt == 0:
-            until = now() + seconds
-        elif now() > until:
+            began = now()
+        waited = now() - began
+        if waited > seconds:
             return False
-        sleep(random.uniform(0.000_05, 0.000_6))
+        longest = _SLEEP_SECONDS if waited < _LONG_SECONDS else _SHORT_SLEEP_SECONDS
+        sleep(random.uniform(_SHORT_SLEEP_SECONDS / 5, longest))
         return True
 
     return wait

@@ -128,6 +128,11 @@ class SqliteEngine:
 
     def check(self) -> Report:
         """Look for damage."""
+        if self.inside():
+            raise Refused(
+                f"{self.place} cannot be checked from inside an open transaction, "
+                "which it would wait for: check it when that has ended"
+            )
         unit = Unit(self._check, Terms(), self._options.clock)
         return self.read(unit)
 

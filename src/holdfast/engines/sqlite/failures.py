@@ -16,6 +16,7 @@ from holdfast.errors import (
     TooLarge,
 )
 
+_LEFT = "; it was left as it was: restore a backup, or see `holdfast check`"
 _TRY_AGAIN = ": try again, or look for a transaction that does not end"
 _KEPT = "nothing of this write was kept, all that was acknowledged is there"
 
@@ -70,8 +71,7 @@ _TABLE: tuple[tuple[tuple[type[apsw.Error], ...], type[HoldfastError], str], ...
     (
         (apsw.NotADBError, apsw.CorruptError),
         NotAStore,
-        "{place} is no SQLite file, or a damaged one ({error}); it was left as it was: "
-        "restore a backup, or see `holdfast check`",
+        "{place} is no SQLite file, or a damaged one ({error})" + _LEFT,
     ),
     (
         (apsw.ConstraintError, apsw.MismatchError),

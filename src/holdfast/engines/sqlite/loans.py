@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from holdfast.clock import Clock
@@ -20,7 +20,7 @@ from holdfast.engine import Row, Terms, Unit, Work, answer
 from holdfast.engines.sqlite.commit import Committer
 from holdfast.engines.sqlite.failures import translated
 from holdfast.engines.sqlite.transaction import SqliteTransaction
-from holdfast.errors import Refused, TimedOut
+from holdfast.errors import HoldfastError, Refused, TimedOut
 
 T = TypeVar("T")
 
@@ -31,11 +31,24 @@ class Turn:
     def __init__(self) -> None:
         self._mine = threading.Lock()
         self._mine.acquire()
+        self._settling = threading.Lock()
+        self._given = self._left = False
         self.refused: BaseException | None = None
 
-    def give(self) -> None:
-        """Hand the turn over to the thread that waits."""
+    def give(self) -> bool:
+        """Hand the turn over to the thread that waits; False if it left."""
+        with self._settling:
+            if self._left:
+                return False
+            self._given = True
         self._mine.release()
+        return True
+
+    def leave(self) -> bool:
+        """Wait no more, being interrupted; whether the turn was given already."""
+        with self._settling:
+            self._left = True
+            return self._given
 
     def refuse(self, error: BaseException) -> None:
         """Let the thread that waits know that it will not get the turn."""
@@ -55,7 +68,10 @@ class Body:
     def __init__(
         self, committer: Committer, terms: Terms, clock: Clock, seconds: float
     ) -> None:
-        committer.begin()
+        try:
+            committer.begin()
+        except BaseException as error:
+            raise translated(error, committer.name) from error
         self._committer = committer
         self._mutex = threading.RLock()
         self._over: BaseException | None = None
@@ -186,8 +202,7 @@ class Loan:
         try:
             await self._begun.answer()
         except asyncio.CancelledError:
-            self._keep = False
-            self._steps.put(self._unit(_nothing))  # it ends as soon as it begins
+            self._steps.put(self._unit(self._drop))  # it ends as soon as it begins
             raise
         return self
 
@@ -196,16 +211,19 @@ class Loan:
         return await self._put(self._unit(work))
 
     async def end(self, *, keep: bool) -> None:
-        """Commit (`keep`), or roll all of it back."""
-        self._keep = keep
-        await self._put(self._unit(_nothing))
+        """Commit (`keep`), or roll all of it back, which is so if it is over too."""
+        if keep:
+            await self._put(self._unit(self._commit))
+        else:
+            with suppress(HoldfastError):
+                await self._put(self._unit(self._drop))
 
     def serve(self, committer: Committer) -> None:
         """Run the steps as they come, on the writer's thread, until the loan ends."""
         try:
             committer.begin()
         except BaseException as error:
-            self.refuse(error)
+            self.refuse(translated(error, committer.name))
             return
         answer([self._begun])
         tx = committer.transaction(
@@ -214,6 +232,7 @@ class Loan:
         until = time.monotonic() + self._seconds
         while self._over is None:
             self._serve_one(committer, tx, until)
+        tx.end()
         committer.rollback()
         self._refuse_rest()
 
@@ -226,9 +245,8 @@ class Loan:
     def _serve_one(
         self, committer: Committer, tx: SqliteTransaction, until: float
     ) -> None:
-        try:
-            unit = self._steps.get(timeout=max(0.0, until - time.monotonic()))
-        except queue.Empty:
+        unit = self._next(until)
+        if unit is None:
             self.task = None
             self._over = timed_out(self._seconds)
             return
@@ -244,12 +262,25 @@ class Loan:
             self._over = Refused("this transaction has ended: begin another")
         answer([unit])
 
+    def _next(self, until: float) -> Unit[Any] | None:
+        remaining = until - time.monotonic()
+        with suppress(queue.Empty):
+            return self._steps.get(timeout=remaining) if remaining > 0 else None
+        return None
+
     def _refuse_rest(self) -> None:
         with self._mutex:
             while not self._steps.empty():
                 unit = self._steps.get()
                 unit.error = self._over
                 answer([unit])
+
+    def _commit(self, _: object) -> None:
+        """The last step; those before it have been made by now."""
+        self._keep = True
+
+    def _drop(self, _: object) -> None:
+        self._keep = False
 
     def _unit(self, work: Work[T]) -> Unit[T]:
         unit = Unit(work, self._terms, self._clock)

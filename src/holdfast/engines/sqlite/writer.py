@@ -46,7 +46,7 @@ class Writer:
         self._done: list[Unit[Any]] = []
         """Units that were committed, and are answered during the next commit."""
         committer.meanwhile = self._answer
-        self._starting = threading.Lock()
+        self._entering = threading.Lock()
         self._closed: BaseException | None = None
 
     def write(self, unit: Unit[T]) -> T:
@@ -72,7 +72,12 @@ class Writer:
         if not self._take_if_idle():
             turn = Turn()
             self._enqueue(turn)
-            turn.wait()
+            try:
+                turn.wait()
+            except BaseException:
+                if turn.leave():
+                    self._turn.release()
+                raise
         try:
             body = Body(self._committer, terms, self._clock, seconds)
         except BaseException:
@@ -95,9 +100,11 @@ class Writer:
 
     def close(self, why: BaseException) -> None:
         """Serve who waits already, then nobody any more."""
-        self._closed = self._closed or why
+        with self._entering:
+            self._closed = self._closed or why
+            if self._thread is not None:
+                self._queue.put(None)
         if self._thread is not None:
-            self._queue.put(None)
             self._thread.join()
         while not self._queue.empty():
             self._refuse(self._queue.get(), why)
@@ -121,18 +128,19 @@ class Writer:
     def _enqueue(self, waiting: _Waiting) -> None:
         if self._closed is not None:
             raise self._closed
-        if self._thread is None:
-            self._start()
-        self._queue.put(waiting)
+        with self._entering:  # nobody comes in behind the end that `close` puts
+            if self._closed is not None:
+                raise self._closed
+            if self._thread is None:
+                self._start()
+            self._queue.put(waiting)
 
     def _start(self) -> None:
-        with self._starting:
-            if self._thread is None:
-                thread = threading.Thread(
-                    target=self._serve, name="holdfast-writer", daemon=True
-                )
-                thread.start()
-                self._thread = thread
+        thread = threading.Thread(
+            target=self._serve, name="holdfast-writer", daemon=True
+        )
+        thread.start()
+        self._thread = thread
 
     def _serve(self) -> None:
         while (waiting := self._queue.get()) is not None:
@@ -146,8 +154,8 @@ class Writer:
             self._run(units)
             if isinstance(waiting, Turn):
                 self._answer()
-                waiting.give()
-                continue  # the turn is that thread's now
+                if waiting.give():
+                    continue  # the turn is that thread's now
             if isinstance(waiting, Loan):
                 self._answer()
                 self._serve_loan(waiting)

@@ -1,0 +1,269 @@
+"""The documentation: its code runs, its links lead on, and it leaves out nothing.
+
+How a page is read is told in `pages.py`.
+"""
+
+import ast
+import asyncio
+import contextlib
+import inspect
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import holdfast
+import pages
+from holdfast import declared, errors
+from holdfast.across import AcrossOwners
+from holdfast.astore import AsyncStore
+from holdfast.cli import main
+from holdfast.cli.app import build
+from holdfast.runtime.following import Follower
+from holdfast.runtime.leasing import HeldLease
+from holdfast.runtime.working import Work
+from holdfast.store import Store, StoreJournal, StoreTasks
+from holdfast.transaction import OpenTransaction
+
+PAGES = pages.pages()
+NAMES = [str(page.relative_to(pages.ROOT)) for page in PAGES]
+OWN_KIND = pages.ROOT / "docs" / "how-to" / "your-own-kind.md"
+SHOWN_CLASSES = {
+    "store": Store,
+    "journal": StoreJournal,
+    "tasks": StoreTasks,
+    "tx": OpenTransaction,
+    "lease": HeldLease,
+    "work": Work,
+    "follower": Follower,
+    "across": AcrossOwners,
+}
+"""What users hold in hand, by the name that the reference has for it."""
+NOT_FOR_USERS = {"store.perform"}
+
+
+class Reader:
+    """Someone who tries a page out from top to bottom, in a folder of its own."""
+
+    def __init__(self, page: Path, folder: Path) -> None:
+        self.page = page
+        self.folder = folder
+        self.names: dict[str, Any] = {"__name__": "__main__"}
+
+    def follow(self) -> None:
+        with asyncio.Runner() as runner:
+            try:
+                for block in pages.blocks_of(self.page.read_text(encoding="utf-8")):
+                    if block.language == "python":
+                        self.run_python(block, runner)
+                    elif block.language == "console":
+                        for command in pages.commands_of(block.text):
+                            self.run_command(command, block.line)
+            finally:
+                self.close_stores(runner)
+
+    def run_python(self, block: pages.Block, runner: asyncio.Runner) -> None:
+        if name := re.match(r"# (\w+\.py)\n", block.text):
+            (self.folder / name[1]).write_text(block.text, encoding="utf-8")
+            return
+        text = "\n" * (block.line - 1) + block.text
+        code = compile(
+            text, str(self.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        )
+        with printed() as output:
+            if code.co_flags & inspect.CO_COROUTINE:
+                runner.run(eval(code, self.names))
+            else:
+                exec(code, self.names)
+        self.compare(block.line, (block.shown or "").split("\n"), output.getvalue())
+
+    def run_command(self, command: pages.Command, line: int) -> None:
+        tool, *arguments = shlex.split(command.text)
+        if tool == "make":
+            assert re.search(rf"^{arguments[0]}:", MAKEFILE, re.MULTILINE)
+        elif tool == "holdfast" and arguments[0] == "demo":
+            build().parse_args(arguments)  # test_demo.py runs it
+        elif tool in {"holdfast", "python"}:
+            status, output = self.run_for_real(tool, arguments)
+            assert status == command.status, f"line {line}: {command.text}\n{output}"
+            if command.shown:
+                self.compare(line, command.shown, output)
+        else:
+            assert command.text.startswith("pip install"), command.text
+
+    def run_for_real(self, tool: str, arguments: list[str]) -> tuple[int, str]:
+        if tool == "holdfast":
+            with printed() as output:
+                status = main(arguments)
+            return status, output.getvalue()
+        done = ran([sys.executable, *arguments], self.folder)
+        return abs(done.returncode), done.stdout + done.stderr
+
+    def compare(self, line: int, shown: list[str], output: str) -> None:
+        wanted = pages.plain("\n".join(shown), self.folder)
+        found = pages.plain(output, self.folder)
+        assert pages.agrees(wanted, found), (
+            f"{self.page.name}, line {line}, prints\n{output}"
+        )
+
+    def close_stores(self, runner: asyncio.Runner) -> None:
+        for value in self.names.values():
+            if isinstance(value, Store):
+                value.close()
+            elif isinstance(value, AsyncStore):
+                runner.run(value.close())
+        self.names.clear()
+
+
+MAKEFILE = (pages.ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def ran(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """A process of its own, at its end."""
+    env = {**os.environ, "PYTHONPATH": str(pages.ROOT / "src")}
+    return subprocess.run(
+        command, cwd=folder, env=env, check=False, capture_output=True, text=True
+    )
+
+
+@contextlib.contextmanager
+def printed() -> Iterator[io.StringIO]:
+    """What is printed meanwhile, on either stream."""
+    text = io.StringIO()
+    stream = io.TextIOWrapper(raw := io.BytesIO(), encoding="utf-8", write_through=True)
+    with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        yield text
+    text.write(raw.getvalue().decode())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_code_block_of_the_page_runs_as_shown(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("HOLDFAST_STORE", raising=False)
+    monkeypatch.setattr(declared, "_declared", dict(declared._declared))
+    monkeypatch.setattr(declared, "_current", [])
+    Reader(page, tmp_path).follow()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_block_of_the_page_has_a_language_that_is_checked(page):
+    blocks = pages.blocks_of(page.read_text(encoding="utf-8"))
+    assert {block.language for block in blocks} <= pages.LANGUAGES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_link_within_the_documentation_leads_somewhere(page):
+    for link in pages.links_of(page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in pages.anchors_of(target.read_text(encoding="utf-8")), link
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    reached, ahead = set(), [pages.ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        for link in pages.links_of(page.read_text(encoding="utf-8")):
+            path = link.partition("#")[0]
+            if path and ":" not in path:
+                ahead.append((page.parent / path).resolve())
+    assert set(PAGES) <= reached
+
+
+def reference() -> list[pages.Section]:
+    """Every section of the reference."""
+    return [
+        section
+        for page in sorted(pages.REFERENCE.glob("*.md"))
+        for section in pages.sections_of(page.read_text(encoding="utf-8"))
+    ]
+
+
+def documented() -> dict[str, str]:
+    """Each name that the reference has a signature of, with its section's code."""
+    return {name: section.code for section in reference() for name in section.made}
+
+
+def public_calls() -> set[str]:
+    """Every operation of the registry, and every call on what users hold in hand."""
+    ours = {f"{k.name}.{name}" for k in declared.OURS for name in k.operations()}
+    held = {
+        f"{said}.{name}"
+        for said, cls in SHOWN_CLASSES.items()
+        for name, member in vars(cls).items()
+        if not name.startswith("_")
+        and (callable(member) or isinstance(member, property))
+    }
+    return (ours | held | {"holdfast.open", "holdfast.aopen"}) - NOT_FOR_USERS
+
+
+def test_every_public_call_is_documented_with_an_example_that_runs():
+    said = documented()
+    assert public_calls() - said.keys() == set()
+    without = {
+        name
+        for name in public_calls()
+        if not re.search(rf"\.{name.rpartition('.')[2]}\b", said[name])
+    }
+    assert without == set()
+
+
+def test_the_made_parts_of_the_reference_are_current():
+    done = ran([sys.executable, "tools/reference.py", "--check"], pages.ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_name_of_the_package_is_documented():
+    words = {
+        word
+        for page in pages.REFERENCE.glob("*.md")
+        for word in pages.code_words_of(page.read_text(encoding="utf-8"))
+    }
+    words |= {name.rpartition(".")[2] for name in documented()}
+    assert set(holdfast.__all__) - words == set()
+
+
+def test_every_error_is_documented_and_says_what_to_do():
+    known = {
+        name for name, found in vars(errors).items()
+        if isinstance(found, type) and issubclass(found, errors.HoldfastError)
+    }  # fmt: skip
+    text = (pages.REFERENCE / "errors.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", text, re.MULTILINE))
+    assert known - rows.keys() == set()
+    assert all(remedy.strip() for remedy in rows.values())
+
+
+def test_every_command_is_documented_with_an_example_that_runs():
+    commands = {name for name in build() if not name.startswith("-")}
+    said = documented()
+    assert {f"cli.{name}" for name in commands} - said.keys() == set()
+    for name in commands:
+        assert f"$ holdfast {name}" in said[f"cli.{name}"]
+
+
+def test_a_kind_of_ones_own_takes_under_60_lines_of_code():
+    blocks = pages.blocks_of(OWN_KIND.read_text(encoding="utf-8"))
+    lines = [
+        line
+        for block in blocks
+        if block.language in {"python", "sql"}
+        for line in block.text.splitlines()
+        if line.strip()
+    ]
+    assert 0 < len(lines) < 60
