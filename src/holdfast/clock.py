@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UUID_CHARACTERS = 36
 _MICROSECOND = timedelta(microseconds=1)
 _random = random.Random(os.urandom(32))  # ids need to differ, not to be secret
 os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(32)))
@@ -72,6 +73,19 @@ def uuid7(at_us: int, chance: int) -> str:
         0x8000 | chance >> 48 & 0x3FFF,
         chance & 0xFFFF_FFFF_FFFF,
     )
+
+
+def numbered(id: str, number: int) -> str:
+    """A UUID of version 7 whose last 40 bits, of the 74 by chance, are a number."""
+    return f"{id[:-10]}{number:010x}"
+
+
+def number_in(id: str) -> int | None:
+    """The number that such a UUID ends in; None for a text that is no UUID."""
+    try:
+        return int(id[-10:], 16) if len(id) == _UUID_CHARACTERS else None
+    except ValueError:
+        return None
 
 
 def to_datetime(at_us: int) -> datetime:

@@ -121,7 +121,7 @@ def _refuse_taken(name: str, cls: type[Kind]) -> None:
 
 
 def _refuse_clash(part: Part) -> None:
-    """Refuse names that another kind has in the schema: no store would open with both."""
+    """Refuse names that another kind has in the schema: no store would open."""
     others = [found.part() for name, found in _declared.items() if name != part.kind]
     taken = {name for other in others for name in _made(other)}
     for name in _made(part):

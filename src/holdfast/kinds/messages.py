@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import msgspec
 
 from holdfast import codec
-from holdfast.clock import to_datetime
+from holdfast.clock import number_in, numbered, to_datetime
 from holdfast.contract import Kind, every_page, operation, query
 from holdfast.edges import Count, Id, Name, Object, PageSize, Value
+from holdfast.engine import Row
 from holdfast.errors import AlreadyExists, Conflict, NotFound
 from holdfast.kinds.session_records import Draft, Drafts, Message, message_of
 from holdfast.page import Page, cursor_of, place_of
@@ -204,9 +205,7 @@ class Messages(Kind):
         return there
 
     def _same(self, session: str, place: Place, draft: Draft) -> Message | None:
-        row = self.tx.one(
-            "message_by_id", id=draft.id, session=place.no, first=place.first
-        )
+        row = self._by_id(place, draft.id)
         if row is None:
             return None
         there = message_of(session, row)
@@ -214,14 +213,22 @@ class Messages(Kind):
             raise AlreadyExists("message", there.id)
         return there
 
+    def _by_id(self, place: Place, id: str | None) -> Row | None:
+        """The message with an id: by the row's number in it, or as it was given."""
+        where = {"session": place.no, "id": id, "first": place.first}
+        no = None if id is None else number_in(id)
+        found = None if no is None else self.tx.one("message_numbered", no=no, **where)
+        return found or self.tx.one("message_given", **where)
+
     def _add(self, session: str, no: int, position: int, draft: Draft) -> Message:
         tx = self.tx
-        id = draft.id or tx.new_id()
         if draft.id is not None:
-            tx.run("message_unhide", session=no, id=id)
+            tx.run("message_unhide", session=no, id=draft.id)
+        row_no = tx.new_no()
+        id = draft.id or numbered(tx.new_id(), row_no)
         tx.run(
             "message_add",
-            no=tx.new_no(),
+            no=row_no,
             owner=self.owner,
             session=no,
             position=position,
@@ -230,6 +237,7 @@ class Messages(Kind):
             role=draft.role,
             content=draft.content.text,
             metadata=codec.text_of(draft.metadata),
+            given=draft.id is not None,
         )
         return Message(
             id=id,

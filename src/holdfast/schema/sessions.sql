@@ -40,9 +40,11 @@ create table message (
     role text not null,
     content text not null,
     metadata text,
-    unique (session, position),
-    unique (id, session)
+    given integer not null,
+    unique (session, position)
 ) strict;
+-- An id that holdfast made ends in its row's number, and is found by that.
+create unique index message_given on message (session, id) where given = 1;
 
 -- session_fields --
 -- What a session's record is made of, beside its own row the place and the time of its
@@ -141,13 +143,21 @@ select m.id, m.position, m.role, m.content, m.metadata, m.created_at
 -- message_add --
 -- Keep a new message.
 insert into message (no, owner, session, position, id, created_at, role, content,
-    metadata)
-values (:no, :owner, :session, :position, :id, :now, :role, :content, :metadata)
+    metadata, given)
+values (:no, :owner, :session, :position, :id, :now, :role, :content, :metadata,
+    :given)
 
--- message_by_id --
--- One message of a session.
+-- message_given --
+-- The message of a session that was given this id.
 {message_fields}
-from message m where m.id = :id and m.session = :session and m.position >= :first
+from message m
+where m.session = :session and m.id = :id and m.given = 1 and m.position >= :first
+
+-- message_numbered --
+-- The message of a session with this number, if it has this id.
+{message_fields}
+from message m
+where m.no = :no and m.id = :id and m.session = :session and m.position >= :first
 
 -- message_at --
 -- The message at one position.
@@ -174,7 +184,8 @@ delete from message where session = :session and position = :position
 
 -- message_unhide --
 -- Delete the message of an id that was cleared and is still to be swept away.
-delete from message where id = :id and session = :session and position < (
+delete from message
+where session = :session and id = :id and given = 1 and position < (
     select s.first from session s where s.no = :session)
 
 -- message_sweep --

@@ -10,6 +10,7 @@ that came after.
 import queue
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import apsw
@@ -42,7 +43,7 @@ class Readers:
         self._idle: list[tuple[apsw.Connection, apsw.Cursor]] = []
         self._queue: queue.SimpleQueue[Unit[Any] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._starting = threading.Lock()
+        self._entering = threading.Lock()
         self._closed: BaseException | None = None
 
     def read(self, unit: Unit[T]) -> T:
@@ -54,19 +55,22 @@ class Readers:
         """Have a unit run on a reader's thread."""
         if self._closed is not None:
             raise self._closed
-        if len(self._threads) < _THREADS:
-            self._start()
-        self._queue.put(unit)
+        with self._entering:  # nobody comes in behind the end that `close` puts
+            if self._closed is not None:
+                raise self._closed
+            if len(self._threads) < _THREADS:
+                self._start()
+            self._queue.put(unit)
 
     def close(self, why: BaseException) -> None:
         """Serve who waits already, then nobody any more."""
-        self._closed = why
-        for _ in self._threads:
-            self._queue.put(None)
+        with self._entering:
+            self._closed = why
+            for _ in self._threads:
+                self._queue.put(None)
         for thread in self._threads:
             thread.join()
-        while self._idle:
-            self._idle.pop()[0].close()
+        self._let_go()
 
     def disown(self, why: BaseException) -> None:
         """Serve nobody any more, and touch nothing: all is another process's."""
@@ -74,13 +78,11 @@ class Readers:
         self._threads.clear()
 
     def _start(self) -> None:
-        with self._starting:
-            if len(self._threads) < _THREADS:
-                thread = threading.Thread(
-                    target=self._serve, name="holdfast-reader", daemon=True
-                )
-                thread.start()
-                self._threads.append(thread)
+        thread = threading.Thread(
+            target=self._serve, name="holdfast-reader", daemon=True
+        )
+        thread.start()
+        self._threads.append(thread)
 
     def _serve(self) -> None:
         while (unit := self._queue.get()) is not None:
@@ -116,6 +118,7 @@ class Readers:
                 unit.chance,
             )
             unit.result = unit.work(tx)
+            tx.end()
         except BaseException as error:
             unit.error = translated(error, self._name)
         finally:
@@ -138,7 +141,14 @@ class Readers:
         except apsw.Error:
             connection.close()
             return
-        if self._closed is not None or len(self._idle) >= _IDLE_CONNECTIONS:
+        if len(self._idle) >= _IDLE_CONNECTIONS:
             connection.close()
         else:
             self._idle.append((connection, cursor))
+        if self._closed is not None:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._idle.pop()[0].close()

@@ -1,0 +1,229 @@
+"""One example of every operation, and the state that the examples are tried on.
+
+The tests that go through the registry take their arguments from here, so that an
+operation without an example fails them all.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import holdfast
+from holdfast.contract import Operation
+from holdfast.engine import Terms
+from holdfast.errors import Fenced, NotFound
+from holdfast.page import Page
+
+
+class Example(NamedTuple):
+    """Plain arguments that succeed on a furnished owner.
+
+    `stranger` is what another owner, who has nothing, gets for them: an error's class,
+    or what the result must satisfy.
+    """
+
+    args: dict[str, Any]
+    stranger: Any
+
+
+def furnish(store: Any, word: str) -> None:
+    """Give an owner one of everything, with a word in it by which it is known."""
+    sessions, tasks = store.sessions, store.tasks
+    sessions.create(f"talk of {word}", id="talk", metadata={"of": word}, tags=[word])
+    sessions.create(f"child of {word}", id="child", parent="talk")
+    sessions.create(f"leased of {word}", id="leased")
+    sessions.extend(
+        "talk",
+        [{"role": "user", "content": f"{n} {word}", "id": f"m{n}"} for n in (1, 2, 3)],
+    )
+    tasks.create(f"todo of {word}", id="todo", session="talk", tool="hammer")
+    tasks.create(f"doing of {word}", id="doing", metadata={"of": word})
+    tasks.start("doing")
+    tasks.log("doing", f"a line of {word}")
+    store.leases.acquire("sessions", "leased", holder=f"holder-{word}", seconds=60)
+    store.journal.advance("reader", 1)
+
+
+def _equals(wanted: object) -> Callable[[object], bool]:
+    return lambda result: result == wanted
+
+
+def _something(result: object) -> bool:
+    return result is not None
+
+
+_NOTHING = _equals(Page([]))
+_LEASED = {"kind": "sessions", "id": "leased"}
+_TALK = {"id": "talk"}
+_DOING = {"id": "doing"}
+
+EXAMPLES: dict[str, Example] = {
+    "journal.advance": Example({"name": "reader", "to": 2}, _equals(2)),
+    "journal.cursor": Example({"name": "reader"}, _equals(0)),
+    "journal.head": Example({}, _something),
+    "journal.read": Example(
+        {"after": 0, "limit": 20, "kinds": ["sessions", "task"], "id": "talk"},
+        _NOTHING,
+    ),
+    "journal.stretch": Example(
+        {"after": 0, "limit": 20, "kinds": ["sessions"], "id": "talk"},
+        lambda result: result.changes == (),
+    ),
+    "leases.acquire": Example(
+        {"kind": "sessions", "id": "talk", "holder": "me", "seconds": 9}, NotFound
+    ),
+    "leases.get": Example(_LEASED, _equals(None)),
+    "leases.release": Example({**_LEASED, "fence": 1}, _equals(False)),
+    "leases.renew": Example({**_LEASED, "fence": 1, "seconds": 9}, Fenced),
+    "sessions.append": Example(
+        {
+            **_TALK,
+            "role": "tool",
+            "content": {"parts": [1, None]},
+            "message_id": "m4",
+            "metadata": {"a": 1},
+            "expect": 3,
+        },
+        NotFound,
+    ),
+    "sessions.clear": Example(_TALK, NotFound),
+    "sessions.close": Example(_TALK, NotFound),
+    "sessions.create": Example(
+        {
+            "title": "new",
+            "id": "new",
+            "parent": "talk",
+            "metadata": {"a": [1]},
+            "tags": ["x", "y"],
+            "max_context_messages": 5,
+        },
+        NotFound,
+    ),
+    "sessions.delete": Example(_TALK, _equals(False)),
+    "sessions.extend": Example(
+        {
+            **_TALK,
+            "messages": [
+                {"role": "user", "content": "a", "id": "m4", "metadata": {"a": 1}},
+                {"role": "assistant", "content": ["b"]},
+            ],
+            "expect": 3,
+        },
+        NotFound,
+    ),
+    "sessions.get": Example(_TALK, NotFound),
+    "sessions.history": Example(_TALK, NotFound),
+    "sessions.list": Example(
+        {
+            "status": "active",
+            "parent": "talk",
+            "created_before": "2100-01-01T00:00:00Z",
+            "limit": 5,
+        },
+        _NOTHING,
+    ),
+    "sessions.messages": Example(
+        {**_TALK, "last": 5, "before": 4, "after": 1}, NotFound
+    ),
+    "sessions.pop": Example(_TALK, NotFound),
+    "sessions.update": Example(
+        {
+            **_TALK,
+            "expect": 3,
+            "title": "other",
+            "status": "paused",
+            "metadata": {"b": 2},
+            "tags": ["z"],
+            "max_context_messages": 7,
+        },
+        NotFound,
+    ),
+    "tasks.cancel": Example(_DOING, NotFound),
+    "tasks.complete": Example({**_DOING, "result": {"ok": True}}, NotFound),
+    "tasks.create": Example(
+        {
+            "description": "new",
+            "id": "new",
+            "tool": "hammer",
+            "session": "talk",
+            "assigned_to": "me",
+            "metadata": {"a": 1},
+        },
+        NotFound,
+    ),
+    "tasks.delete": Example(_DOING, _equals(False)),
+    "tasks.fail": Example({**_DOING, "error": "broken"}, NotFound),
+    "tasks.get": Example(_DOING, NotFound),
+    "tasks.hold": Example(_DOING, NotFound),
+    "tasks.list": Example(
+        {"status": "pending", "session": "talk", "tool": "hammer", "limit": 5},
+        _NOTHING,
+    ),
+    "tasks.log": Example(
+        {**_DOING, "message": "hm", "level": "debug", "type": "note"}, NotFound
+    ),
+    "tasks.logs": Example({**_DOING, "limit": 5}, NotFound),
+    "tasks.metrics": Example({}, lambda result: result.total == 0),
+    "tasks.progress": Example(
+        {**_DOING, "done": 1, "total": 2.5, "note": "half"}, NotFound
+    ),
+    "tasks.start": Example({"id": "todo"}, NotFound),
+    "tasks.update": Example(
+        {
+            **_DOING,
+            "expect": 2,
+            "description": "other",
+            "tool": "saw",
+            "session": "child",
+            "assigned_to": "you",
+            "metadata": {"b": 2},
+        },
+        NotFound,
+    ),
+}
+
+
+def operations() -> dict[str, Operation]:
+    """The operations of every store; not those of kinds that tests declare."""
+    with holdfast.open(":memory:") as store:
+        return {
+            name: found
+            for name, found in store.operations().items()
+            if found.function.__module__.startswith("holdfast.")
+        }
+
+
+OPERATIONS = operations()
+NAMES = sorted(OPERATIONS)
+WRITING = [name for name in NAMES if not OPERATIONS[name].reads]
+
+
+def example(name: str) -> Example:
+    """The example of an operation; there must be one."""
+    assert name in EXAMPLES, f"tests/examples.py has no example of {name}"
+    return EXAMPLES[name]
+
+
+def dump(store: Any, owner: str | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table (or those of one owner), as SQLite has it.
+
+    Read through the store's own engine: another open file would drop its locks.
+    """
+
+    def rows(tx: Any) -> dict[str, list[dict[str, Any]]]:
+        tables = tx.ask("select name from sqlite_schema where type = 'table'")
+        return {name: _rows(tx, name) for (name,) in sorted(tables)}
+
+    core = store._core
+    found = core.engine.read(core.unit(rows, Terms()))
+    if owner is None:
+        return found
+    return {
+        table: [row for row in rows if row.get("owner") == owner]
+        for table, rows in found.items()
+    }
+
+
+def _rows(tx: Any, table: str) -> list[dict[str, Any]]:
+    columns = [row[1] for row in tx.ask(f"pragma table_info({table})")]
+    rows = sorted(tx.ask(f"select * from {table}"), key=repr)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
