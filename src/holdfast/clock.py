@@ -56,7 +56,7 @@ class ManualClock:
 
     def chance(self) -> int:
         self._draws += 1
-        return self._draws << 20
+        return self._draws << 42
 
     def advance(self, seconds: float) -> None:
         """Move by so many seconds; a negative number moves it back."""
