@@ -34,7 +34,7 @@ from holdfast.journal import Stretch
 from holdfast.kinds.task_records import TRANSITIONS, Progress, TaskLog, TaskMetrics
 from holdfast.limits import Limits
 from holdfast.runtime.following import Follower
-from holdfast.runtime.leasing import HeldLease
+from holdfast.runtime.leasing import HeldLease, Holding
 from holdfast.runtime.working import Work
 from holdfast.store import Store, StoreJournal, StoreTasks
 from holdfast.transaction import OpenTransaction
@@ -45,7 +45,7 @@ WIDTH = 88
 HELD: dict[str, tuple[type[Any], ...]] = {
     "store": (Store,),
     "tx": (OpenTransaction,),
-    "lease": (HeldLease,),
+    "lease": (HeldLease, Holding),
     "work": (Work,),
     "follower": (Follower,),
     "tasks": (StoreTasks,),

@@ -68,14 +68,7 @@ class Leases(Kind):
             fence=fence,
             until=until,
         )
-        return Lease(
-            kind=kind,
-            owner=self.owner,
-            id=id,
-            holder=holder,
-            fence=fence,
-            until=to_datetime(until),
-        )
+        return self._lease(kind, id, holder, fence, until)
 
     @operation
     def renew(self, kind: Name, id: Id, *, fence: Count, seconds: Seconds) -> Lease:
@@ -83,14 +76,7 @@ class Leases(Kind):
         holder = self._live(kind, id, fence)
         until = self.tx.now + round(seconds * 1_000_000)
         self._extend(kind, id, fence, until)
-        return Lease(
-            kind=kind,
-            owner=self.owner,
-            id=id,
-            holder=holder,
-            fence=fence,
-            until=to_datetime(until),
-        )
+        return self._lease(kind, id, holder, fence, until)
 
     @operation
     def release(self, kind: Name, id: Id, *, fence: Count) -> bool:
@@ -107,13 +93,16 @@ class Leases(Kind):
         row = self.tx.one("lease_get", kind=kind, owner=self.owner, id=id)
         if row is None or row[2] <= self.tx.now:
             return None
+        return self._lease(kind, id, *row)
+
+    def _lease(self, kind: str, id: str, holder: str, fence: int, until: int) -> Lease:
         return Lease(
             kind=kind,
             owner=self.owner,
             id=id,
-            holder=row[0],
-            fence=row[1],
-            until=to_datetime(row[2]),
+            holder=holder,
+            fence=fence,
+            until=to_datetime(until),
         )
 
     def _extend(self, kind: str, id: str, fence: int, until: int) -> None:

@@ -8,7 +8,6 @@ stands still for a lease's whole time loses the lease.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from holdfast.clock import Clock
@@ -16,31 +15,20 @@ from holdfast.codec import Json
 from holdfast.errors import Fenced, HoldfastError, Refused
 from holdfast.kinds.leases import Lease
 from holdfast.kinds.task_records import FINISHED, Task, TaskLog, TaskStatus
-from holdfast.runtime.leasing import RENEWALS_A_LEASE, new_holder
+from holdfast.runtime.leasing import RENEWALS_A_LEASE, Holding, new_holder
 from holdfast.runtime.working import error_text
 
 if TYPE_CHECKING:
     from holdfast.astore import AsyncStore
 
 
-class AsyncHeldLease:
-    """A lease that is held: its record, and the store whose writes carry it."""
+class AsyncHeldLease(Holding):
+    """A lease that is held, and the store whose writes carry it."""
 
     def __init__(self, store: "AsyncStore", lease: Lease, seconds: float) -> None:
+        super().__init__(lease, seconds)
         self._plain = store
-        self._seconds = seconds
-        self.lease = lease
         self.store = store.holding(lease)
-
-    @property
-    def fence(self) -> int:
-        """The fencing token."""
-        return self.lease.fence
-
-    @property
-    def until(self) -> datetime:
-        """When the lease runs out, unless it is renewed."""
-        return self.lease.until
 
     async def renew(self, seconds: float | None = None) -> Lease:
         """Let it end so many seconds from now. Raises `Fenced` if it is over."""

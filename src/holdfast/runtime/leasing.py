@@ -23,14 +23,12 @@ if TYPE_CHECKING:
 RENEWALS_A_LEASE = 3
 
 
-class HeldLease:
-    """A lease that is held: its record, and the store whose writes carry it."""
+class Holding:
+    """A lease that is held, as it was last renewed."""
 
-    def __init__(self, store: "Store", lease: Lease, seconds: float) -> None:
-        self._plain = store
+    def __init__(self, lease: Lease, seconds: float) -> None:
         self._seconds = seconds
         self.lease = lease
-        self.store = store.holding(lease)
 
     @property
     def fence(self) -> int:
@@ -41,6 +39,15 @@ class HeldLease:
     def until(self) -> datetime:
         """When the lease runs out, unless it is renewed."""
         return self.lease.until
+
+
+class HeldLease(Holding):
+    """A lease that is held, and the store whose writes carry it."""
+
+    def __init__(self, store: "Store", lease: Lease, seconds: float) -> None:
+        super().__init__(lease, seconds)
+        self._plain = store
+        self.store = store.holding(lease)
 
     def renew(self, seconds: float | None = None) -> Lease:
         """Let it end so many seconds from now. Raises `Fenced` if it is over."""
