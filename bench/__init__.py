@@ -1,0 +1,12 @@
+"""How fast the store is: `python -m bench`, from the root of the repository.
+
+Answers for: one run that measures the store, raw apsw and the peers side by side,
+and says of each goal whether it is met.
+Leaves to others: what the store does (the tests).
+Always holds: whatever is compared runs in alternating rounds of the same run, each on
+a fresh file of the same disk, and a ratio is the median over the rounds' ratios. The
+machine's mood then touches both sides alike.
+
+In reading order: `lines` is what is reported, `rounds` how it is measured, `raw` the
+limit, `peers/` the others, and then a file a measure.
+"""

@@ -1,0 +1,90 @@
+"""The peers, asked load by load in a process of their own environment.
+
+Answers for: starting `bench/peers/answer.py` with `.bench-venv`'s Python, and talking
+to it. Its imports are done once, outside every figure.
+Leaves to others: what a peer does (`bench/peers/answer.py`).
+Always holds: without `.bench-venv` there is no `Peers`, and measures go without.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.rounds import ROOT, Load
+
+PYTHON = ROOT / ".bench-venv" / "bin" / "python"
+ANSWER = ROOT / "bench" / "peers" / "answer.py"
+
+SQLITE_SESSION = "OpenAI Agents SQLiteSession"
+SQLITE_SAVER = "LangGraph SqliteSaver"
+ASYNC_SAVER = "LangGraph AsyncSqliteSaver"
+ASYNC_SAVER_100 = "AsyncSqliteSaver, 100 tasks"
+
+LOADS = {
+    SQLITE_SESSION: "add_items",
+    SQLITE_SAVER: "put",
+    ASYNC_SAVER: "aput",
+    ASYNC_SAVER_100: "aput_100",
+}
+
+
+class PeerError(RuntimeError):
+    """A peer did not do its load."""
+
+
+class Peers:
+    """The process that answers for the peers."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.durability: dict[str, str] = {}
+
+    def load(self, peer: str, count: int) -> Load:
+        """A load of `count` operations of one peer; its figure is their rate."""
+
+        def load(folder: Path) -> float:
+            asked = {"load": LOADS[peer], "folder": str(folder), "count": count}
+            said = self._ask(json.dumps(asked))
+            if "error" in said:
+                raise PeerError(f"{peer}: {said['error']}")
+            self.durability[peer] = str(said["durability"])
+            return float(str(said["rate"]))
+
+        return load
+
+    def _ask(self, line: str) -> dict[str, object]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        said = self._process.stdout.readline()
+        if not said:
+            raise PeerError("the peers' process ended; see what it wrote above")
+        answer: dict[str, object] = json.loads(said)
+        return answer
+
+
+@contextmanager
+def peers() -> Iterator[Peers | None]:
+    """The peers, for as long as the block runs; None where they are not installed."""
+    if not PYTHON.exists():
+        print("No .bench-venv: run bench/peers/setup for the peers.", file=sys.stderr)
+        yield None
+        return
+    with subprocess.Popen(
+        [str(PYTHON), str(ANSWER)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+    ) as process:
+        try:
+            yield Peers(process)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
