@@ -246,7 +246,8 @@ def test_a_kind_that_is_not_there_and_a_cursor_of_another_list_are_refused(store
 
 def test_reading_below_what_was_trimmed_is_told(store):
     filled(store)
-    store.run(lambda tx: tx._tx.run("store_put", name="journal_floor", value="4"))
+    floor = "update store set value = '4' where name = 'journal_floor'"
+    store.run(lambda tx: tx._tx.ask(floor) and None)
     for attempt in (
         lambda: store.journal.read(3),
         lambda: store.journal.stretch(0),

@@ -93,8 +93,10 @@ def test_a_raw_write_is_journalled(raw, path, sql, expected):
         "delete from change where seq = 3",
         "update change set owner = 'sly'",
         "update or ignore change set seq = seq + 1",
-        "insert or replace into change (seq, kind, owner, no, op) "
-        "values (2, 'session', '', 2, 'create')",
+        (
+            "insert or replace into change (seq, kind, owner, no, op) "
+            "values (2, 'session', '', 2, 'create')"
+        ),
     ],
 )
 def test_a_raw_write_that_would_escape_or_rewrite_the_journal_is_stopped(

@@ -38,25 +38,26 @@ class Operation:
         self.name = function.__name__
         self.reads = reads
         self.paged = paged
-        self._checks: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self._checks: tuple[tuple[Any, ...], dict[str, Any], set[str]] | None = None
 
     def prepare(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], limits: Limits
     ) -> tuple[list[Any], dict[str, Any]]:
         """Check arguments, each by its annotation; values come out encoded."""
-        positional, named = self._checks or self._find_checks()
-        checked = [
-            check(value, name, limits)
-            for (name, check), value in zip(positional, args, strict=False)
-        ]
+        positional, named, optional = self._checks or self._find_checks()
+        checked = []
+        for (name, check), value in zip(positional, args, strict=False):
+            checked.append(check(value, name, limits))
         if len(checked) < len(args):
             checked.extend(args[len(checked) :])  # the call itself will complain
         for name, value in kwargs.items():
+            if value is None and name in optional:
+                continue
             if name in named:
                 kwargs[name] = named[name](value, name, limits)
         return checked, kwargs
 
-    def _find_checks(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _find_checks(self) -> tuple[tuple[Any, ...], dict[str, Any], set[str]]:
         hints = inspect.get_annotations(self.function, eval_str=True)
         hints.pop("return", None)
         named = {name: edges.check_for(hint) for name, hint in hints.items()}
@@ -65,7 +66,12 @@ class Operation:
             for parameter in list(self.signature.parameters.values())[1:]
             if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         ]
-        self._checks = tuple((name, named[name]) for name in places), named
+        optional = {
+            name
+            for name, parameter in self.signature.parameters.items()
+            if parameter.default is None
+        }
+        self._checks = tuple((name, named[name]) for name in places), named, optional
         return self._checks
 
     @property

@@ -42,7 +42,8 @@ _UNSAFE = re.compile(
     r"\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _DOTS = re.compile(r"\.+")
-_NAME = re.compile(r"[^\W\d_][\w.:-]{0,63}")
+_NAME_CHARACTERS = 64
+_NAME = re.compile(r"[^\W\d_][\w.:-]*")
 _MAX_NUMBER = 2**53
 _MAX_SECONDS = 100 * 366 * 86_400
 
@@ -57,6 +58,10 @@ def id_of(value: object, name: str, limits: Limits | None = None) -> str:
     """An id: 1 to 200 printable characters, nothing that could leave a folder."""
     if type(value) is not str:
         raise wrong_type(name, "text", value)
+    if not 0 < len(value) <= _ID_CHARACTERS:  # before it is looked up, and remembered
+        raise InvalidId(
+            f"{name}: an id has 1 to {_ID_CHARACTERS} characters, not {len(value)}"
+        )
     if flaw := _flaw(value):
         raise InvalidId(f"{name}: {flaw}")
     return value
@@ -65,8 +70,6 @@ def id_of(value: object, name: str, limits: Limits | None = None) -> str:
 @functools.lru_cache(maxsize=4096)
 def _flaw(id: str) -> str:
     """What makes a text no id, in words; empty if nothing does."""
-    if not 0 < len(id) <= _ID_CHARACTERS:
-        return f"an id has 1 to {_ID_CHARACTERS} characters, not {len(id)}"
     if _UNSAFE.search(id) or _DOTS.fullmatch(id) or id != id.strip():
         return (
             f"{id!r} is not safe as an id (printable characters only, no slash or "
@@ -84,7 +87,7 @@ def name_of(value: object, name: str, limits: Limits) -> str:
     """A short name: a letter, then up to 63 letters, digits, `_`, `.`, `:`, `-`."""
     if not isinstance(value, str):
         raise wrong_type(name, "text", value)
-    if not _is_name(value):
+    if len(value) > _NAME_CHARACTERS or not _is_name(value):
         raise InvalidId(
             f"{name}: {value[:80]!r} is no short name (a letter, then up to 63 "
             "letters, digits, or _ . : -)"

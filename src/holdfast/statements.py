@@ -16,7 +16,7 @@ import msgspec
 TABLES = "tables"
 _HEADER = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _INCLUDE = re.compile(r"^\{(\w+)\}$", re.MULTILINE)
-_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 _SCHEMA = Path(__file__).parent / "schema"
 
 
@@ -30,7 +30,7 @@ class Statement(msgspec.Struct, frozen=True):
     @property
     def parameters(self) -> frozenset[str]:
         """The names that the text takes values for."""
-        return frozenset(_PARAMETER.findall(self.text))
+        return frozenset(PARAMETER.findall(self.text))
 
 
 def shipped(name: str) -> str:

@@ -16,6 +16,7 @@ import apsw
 
 from holdfast import format as formats
 from holdfast.engine import Terms, Unit
+from holdfast.engines.sqlite.binding import Bound
 from holdfast.engines.sqlite.connection import patience
 from holdfast.engines.sqlite.failures import translated, unknown
 from holdfast.engines.sqlite.place import Place
@@ -41,14 +42,14 @@ class Committer:
         self,
         connect: Callable[[], apsw.Connection],
         place: Place | None,
-        texts: Mapping[str, str],
+        statements: Mapping[str, Bound],
         limits: Limits,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         self.untidy = False
         self._connect = connect
         self._place = place
-        self._texts = texts
+        self._statements = statements
         self._limits = limits
         self.meanwhile = meanwhile
         self._patience = patience()
@@ -96,7 +97,9 @@ class Committer:
             raise
 
     def _look_back(self) -> None:
-        ((moment, at, writes_from),) = self._execute(self._texts["journal_head"])
+        ((moment, at, writes_from),) = self._execute(
+            self._statements["journal_head"][0]
+        )
         self._moment = moment or 0
         self._at = at or 0
         self._moments.clear()
@@ -113,7 +116,7 @@ class Committer:
         return SqliteTransaction(
             self.connection,
             self._cursor,
-            self._texts,
+            self._statements,
             terms,
             self._limits,
             max(now, self._at),
@@ -148,10 +151,11 @@ class Committer:
             raise translated(error, self.name) from error
 
     def _write_moments(self) -> None:
+        text, in_order = self._statements["journal_stamp"]
         if len(self._moments) == 1:
-            self._execute(self._texts["journal_stamp"], self._moments[0])
+            self._execute(text, in_order(self._moments[0]))
         elif self._moments:
-            self._cursor.executemany(self._texts["journal_stamp"], self._moments)
+            self._cursor.executemany(text, map(in_order, self._moments))
 
     def rollback(self) -> None:
         """Undo all of it; what cannot be rolled back any more is gone already."""

@@ -20,6 +20,7 @@ import apsw
 from holdfast.catalog import catalog
 from holdfast.engine import Loan as LoanProtocol
 from holdfast.engine import Options, Part, Report, Terms, Transaction, Unit, Work
+from holdfast.engines.sqlite.binding import bound
 from holdfast.engines.sqlite.checks import check
 from holdfast.engines.sqlite.commit import Committer
 from holdfast.engines.sqlite.connection import connect
@@ -51,8 +52,8 @@ class SqliteEngine:
         self._parts = parts
         self._file = None if path == _MEMORY else Place(path)
         self.place = path if self._file is None else str(self._file)
-        self._texts = {
-            name: statement.text for name, statement in catalog(parts).items()
+        self._statements = {
+            name: bound(statement) for name, statement in catalog(parts).items()
         }
         if self._file is not None and self._file.identity() in _inherited:
             raise CannotOpen(_FORKED.format(self.place))
@@ -63,7 +64,7 @@ class SqliteEngine:
         self._readers = Readers(
             lambda: self._connect(read_only=options.read_only),
             self.place,
-            self._texts,
+            self._statements,
             options.limits,
         )
         self._watcher = Watcher(lambda: self._connect(read_only=options.read_only))
@@ -186,7 +187,7 @@ class SqliteEngine:
         if self._options.read_only:
             return None
         committer = Committer(
-            self._connect, self._file, self._texts, self._options.limits
+            self._connect, self._file, self._statements, self._options.limits
         )
         if not ready:
             try:

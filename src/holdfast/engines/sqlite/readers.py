@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import apsw
 
 from holdfast.engine import Unit, answer
+from holdfast.engines.sqlite.binding import Bound
 from holdfast.engines.sqlite.failures import translated
 from holdfast.engines.sqlite.transaction import SqliteTransaction
 from holdfast.limits import Limits
@@ -33,12 +34,12 @@ class Readers:
         self,
         connect: Callable[[], apsw.Connection],
         name: str,
-        texts: Mapping[str, str],
+        statements: Mapping[str, Bound],
         limits: Limits,
     ) -> None:
         self._connect = connect
         self._name = name
-        self._texts = texts
+        self._statements = statements
         self._limits = limits
         self._idle: list[tuple[apsw.Connection, apsw.Cursor]] = []
         self._queue: queue.SimpleQueue[Unit[Any] | None] = queue.SimpleQueue()
@@ -111,7 +112,7 @@ class Readers:
             tx = SqliteTransaction(
                 connection,
                 cursor,
-                self._texts,
+                self._statements,
                 unit.terms,
                 self._limits,
                 unit.now,

@@ -11,9 +11,13 @@ from typing import Any, NoReturn
 import apsw
 
 from holdfast.engine import Row, Terms, Transaction
+from holdfast.engines.sqlite.binding import Bound
 from holdfast.engines.sqlite.failures import translated
 from holdfast.errors import Refused
 from holdfast.limits import Limits
+
+_ONE_NEW_ROW = (2, 1)
+"""What was changed, and numbered, when all that was done is one journalled insert."""
 
 
 class SqliteTransaction(Transaction):
@@ -24,8 +28,9 @@ class SqliteTransaction(Transaction):
         "_connection",
         "_execute",
         "_moment",
+        "_numbers",
         "_over",
-        "_texts",
+        "_statements",
         "left_untidy",
     )
 
@@ -33,7 +38,7 @@ class SqliteTransaction(Transaction):
         self,
         connection: apsw.Connection,
         cursor: apsw.Cursor,
-        texts: Mapping[str, str],
+        statements: Mapping[str, Bound],
         terms: Terms,
         limits: Limits,
         now: int,
@@ -42,36 +47,41 @@ class SqliteTransaction(Transaction):
     ) -> None:
         super().__init__(terms, limits, now, chance)
         self._moment = moment
+        self._numbers = 0
         self._changes = connection.total_changes()
         self._connection = connection
         self._execute: Callable[..., apsw.Cursor] = cursor.execute
-        self._texts = texts
+        self._statements = statements
         self.left_untidy = False
         self._over: BaseException | None = None
 
     def one(self, name: str, /, **values: object) -> Row | None:
+        text, in_order = self._statements[name]
         try:
-            row: Row | None = next(self._execute(self._texts[name], values), None)
+            row: Row | None = next(self._execute(text, in_order(values)), None)
         except apsw.Error as error:
             raise self._failed(error) from error
         return row
 
     def all(self, name: str, /, **values: object) -> list[Row]:
+        text, in_order = self._statements[name]
         try:
-            return self._execute(self._texts[name], values).fetchall()
+            return self._execute(text, in_order(values)).fetchall()
         except apsw.Error as error:
             raise self._failed(error) from error
 
     def run(self, name: str, /, **values: object) -> int:
+        text, in_order = self._statements[name]
         try:
-            self._execute(self._texts[name], values)
+            self._execute(text, in_order(values))
         except apsw.Error as error:
             raise self._failed(error) from error
         return self._connection.changes()
 
     def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:
+        text, in_order = self._statements[name]
         try:
-            cursor = self._execute(self._texts[name], values)
+            cursor = self._execute(text, in_order(values))
             for row in cursor:
                 names = (column[0] for column in cursor.get_description())
                 return dict(zip(names, row, strict=True))
@@ -84,9 +94,10 @@ class SqliteTransaction(Transaction):
         return self._execute(text, values).fetchall()
 
     def knows(self, name: str) -> bool:
-        return name in self._texts
+        return name in self._statements
 
     def new_no(self) -> int:
+        self._numbers += 1
         if self._connection.total_changes() == self._changes:
             return self._moment + 1
         row = self.one("journal_last")
@@ -97,14 +108,17 @@ class SqliteTransaction(Transaction):
         """What makes the newest change a moment; None if nothing was changed."""
         if self._over is not None:
             raise self._over
-        if self._connection.total_changes() == self._changes:
+        changes = self._connection.total_changes() - self._changes
+        if not changes:
             return None
-        row = self.one("journal_last")
-        if row is None or (row[0] or 0) <= self._moment:
-            return None
+        last = self._moment + 1
+        if (changes, self._numbers) != _ONE_NEW_ROW:
+            ((last,),) = self.all("journal_last")
+            if last is None or last <= self._moment:
+                return None
         terms = self.terms
         return {
-            "seq": row[0],
+            "seq": last,
             "at": self.now,
             "origin": None,
             "actor": terms.actor,
@@ -144,5 +158,6 @@ class SqliteTransaction(Transaction):
             raise
 
     def _undo_part(self) -> None:
+        self._numbers = 0  # what they stood for may be gone
         if self._connection.in_transaction:
             self._execute("rollback to part; release part")

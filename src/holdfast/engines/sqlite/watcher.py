@@ -26,6 +26,7 @@ class Watcher:
         self._mutex = threading.Lock()
         self._watching: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
+        self._polling = False
         self._nudged = threading.Event()
         self._closed = False
 
@@ -33,7 +34,10 @@ class Watcher:
         """Have `wake` called after commits; returns how to stop that."""
         with self._mutex:
             self._watching.append(wake)
-            if self._thread is None and not self._closed:
+            if not self._polling and not self._closed:
+                if self._thread is not None:
+                    self._thread.join()  # it has nothing left to do but let go
+                self._polling = True
                 self._thread = threading.Thread(
                     target=self._poll, name="holdfast-watcher", daemon=True
                 )
@@ -85,7 +89,7 @@ class Watcher:
         with self._mutex:
             if self._watching and not self._closed:
                 return True
-            self._thread = None
+            self._polling = False
             return False
 
     def _wake_all(self) -> None:

@@ -182,9 +182,9 @@ class Writer:
             self._answer()
             self._done = units[:ran]
             del units[:ran]
+            if self._queue.empty() and not units:
+                self._answer()
             self._after()
-        if self._queue.empty():
-            self._answer()
 
     def _commit(self, units: list[Unit[Any]]) -> int:
         self.inside = threading.get_ident()
