@@ -137,7 +137,10 @@ class Core:
         cause: str | None = None,
         lease: Lease | None = None,
     ) -> Terms:
-        """These terms, with who and why said, and a lease carried."""
+        """These terms, with who and why said, and a lease carried.
+
+        If nobody is named, who holds the lease is.
+        """
         if lease is not None and not isinstance(lease, Lease):
             raise edges.wrong_type("lease", "a Lease", lease)
         said = [
@@ -146,7 +149,7 @@ class Core:
         ]
         return Terms(
             owner=terms.owner,
-            actor=said[0] or terms.actor,
+            actor=said[0] or terms.actor or (lease and lease.holder),
             cause=said[1] or terms.cause,
             fence=terms.fence if lease is None else lease.token,
         )
