@@ -27,6 +27,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-dev
+	bench/peers/setup
 	$(BIN)/python -m bench
 
 soak: $(VENV)/.installed-dev
