@@ -28,7 +28,8 @@ class Example(NamedTuple):
 def furnish(store: Any, word: str) -> None:
     """Give an owner one of everything, with a word in it by which it is known."""
     sessions, tasks = store.sessions, store.tasks
-    sessions.create(f"talk of {word}", id="talk", metadata={"of": word}, tags=[word])
+    said, tags = {"of": word}, [word, "all"]
+    sessions.create(f"talk of {word}", id="talk", metadata=said, tags=tags)
     sessions.create(f"child of {word}", id="child", parent="talk")
     sessions.create(f"leased of {word}", id="leased")
     sessions.extend(

@@ -149,7 +149,7 @@ class Core:
         ]
         return Terms(
             owner=terms.owner,
-            actor=said[0] or terms.actor or (lease and lease.holder),
+            actor=said[0] or terms.actor or (lease.holder if lease else None),
             cause=said[1] or terms.cause,
             fence=terms.fence if lease is None else lease.token,
         )

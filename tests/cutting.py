@@ -1,0 +1,44 @@
+"""Cutting: making a store fail before the n-th statement that it gives to SQLite."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import apsw
+
+from holdfast.engine import Terms
+
+
+class Cut(Exception):
+    """What a statement that was cut raises."""
+
+
+class Knife:
+    """Counts the statements of a store's writing connection, and cuts one of them."""
+
+    def __init__(self, store: Any) -> None:
+        core = store._core
+        writing = core.unit(lambda tx: tx._connection, Terms())
+        self._connection = core.engine.write(writing)
+        self.seen: list[str] = []
+        self.fell = False
+
+    @contextmanager
+    def before(self, place: int, raises: BaseException | None = None) -> Iterator[None]:
+        """Cut before the statement at that place, from 1 on; the later ones run."""
+        self.seen, self.fell = [], False
+        error = Cut() if raises is None else raises
+
+        def trace(_: object, text: str, __: object) -> bool:
+            self.seen.append(text)
+            if len(self.seen) == place:
+                self.fell = True
+                raise error
+            return True
+
+        self._connection.exec_trace = trace
+        try:
+            yield
+        finally:
+            with suppress(apsw.ConnectionClosedError):  # it failed, and was replaced
+                self._connection.exec_trace = None
