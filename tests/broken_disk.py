@@ -7,11 +7,13 @@ that lost its power now: of what was not synced, each sector is there or it is n
 
 import itertools
 import random
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apsw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECTOR = 512
 _numbers = itertools.count()
@@ -42,7 +44,7 @@ class BrokenDisk(apsw.VFS):
     def break_at(
         self, number: int, what: str, code: int, *, for_good: bool = False
     ) -> None:
-        """Fail at the `number`-th (from 1) "write" or "sync"; `for_good`: ever after."""
+        """Fail at the `number`-th (from 1) "write" or "sync", or `for_good`."""
         counted = itertools.count(1)
 
         def fault(does: str, offset: int) -> Exception | None:

@@ -252,12 +252,12 @@ def machine(request, tmp_path_factory):
 
 
 def test_a_store_holds_what_the_model_holds(machine):
-    run(machine, examples=40, steps=40)
+    run(machine, examples=25, steps=40)
 
 
 @pytest.mark.usefixtures("soon_many")
 def test_a_store_that_deletes_in_slices_holds_what_the_model_holds(machine):
-    run(machine, examples=40, steps=40)
+    run(machine, examples=25, steps=40)
 
 
 @pytest.mark.soak

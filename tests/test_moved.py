@@ -72,6 +72,21 @@ def test_a_store_that_is_moved_acknowledges_nothing_more(talk, path, way, fate):
     assert talk.sessions.get("talk").message_count + len(talk.tasks.list()) == 2
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+def test_what_stands_in_a_moved_stores_place_is_never_read(talk, path, read_only):
+    with holdfast.open(path, read_only=read_only) as store:
+        away = Path(path).with_name("away")
+        os.rename(path, away)
+        shutil.copy(away, path)
+        store._core.engine._readers._let_go()  # those that were open read their own
+        try:
+            with pytest.raises(Moved):
+                store.sessions.get("talk")
+        finally:
+            os.replace(away, path)
+        assert store.sessions.get("talk").id == "talk"
+
+
 @pytest.mark.parametrize("way", WRITES)
 def test_a_store_that_another_process_keeps_for_too_long_is_busy(
     path, way, monkeypatch

@@ -32,7 +32,7 @@ from holdfast.engines.sqlite.readers import Readers
 from holdfast.engines.sqlite.transaction import SqliteTransaction
 from holdfast.engines.sqlite.watcher import Watcher
 from holdfast.engines.sqlite.writer import Writer
-from holdfast.errors import CannotOpen, Closed, Refused
+from holdfast.errors import CannotOpen, Closed, Moved, Refused
 
 T = TypeVar("T")
 _MEMORY = ":memory:"
@@ -62,12 +62,12 @@ class SqliteEngine:
         except apsw.Error as error:
             raise translated(error, self.place) from error
         self._readers = Readers(
-            lambda: self._connect(read_only=options.read_only),
+            self._connect_to_read,
             self.place,
             self._statements,
             options.limits,
         )
-        self._watcher = Watcher(lambda: self._connect(read_only=options.read_only))
+        self._watcher = Watcher(self._connect_to_read)
         self._wakers: list[Callable[[], None]] = []
         self.tidy: Work[None] | None = None
         self._closing = threading.Lock()
@@ -180,11 +180,22 @@ class SqliteEngine:
             vfs=self._vfs,
         )
 
+    def _connect_to_read(self) -> apsw.Connection:
+        connection = self._connect(read_only=self._options.read_only)
+        try:
+            if self._file is not None:
+                self._file.hold()
+        except Moved:
+            connection.close()
+            raise
+        return connection
+
     def _open(self) -> Writer | None:
         ready = self._file is not None and is_ready(
             self._file, self._parts, self._options, self._connect
         )
-        if self._options.read_only:
+        if self._file is not None and self._options.read_only:
+            self._file.remember()
             return None
         committer = Committer(
             self._connect, self._file, self._statements, self._options.limits

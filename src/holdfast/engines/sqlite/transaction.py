@@ -45,7 +45,10 @@ class SqliteTransaction(Transaction):
         chance: int,
         moment: int = 0,
     ) -> None:
-        super().__init__(terms, limits, now, chance)
+        self.terms = terms
+        self.limits = limits
+        self.now = now
+        self._chance = chance
         self._moment = moment
         self._numbers = 0
         self._changes = connection.total_changes()
@@ -127,7 +130,6 @@ class SqliteTransaction(Transaction):
 
     def end(self) -> None:
         """Do nothing more from here on: what was lent to a caller may still be held."""
-        self._over = self._over or Refused("this transaction has ended: begin another")
         self._execute = self._refuse
 
     def _failed(self, error: apsw.Error) -> BaseException:
@@ -137,8 +139,7 @@ class SqliteTransaction(Transaction):
         return found
 
     def _refuse(self, *_: object) -> NoReturn:
-        assert self._over is not None
-        raise self._over
+        raise self._over or Refused("this transaction has ended: begin another")
 
     def untidy(self) -> None:
         self.left_untidy = True
