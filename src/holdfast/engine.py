@@ -102,29 +102,18 @@ Work: TypeAlias = Callable[[Transaction], T]
 class Unit(Generic[T]):
     """A piece of work on its way through an engine, and whoever waits for it."""
 
-    __slots__ = (
-        "answered",
-        "chance",
-        "error",
-        "foreign",
-        "future",
-        "now",
-        "result",
-        "terms",
-        "work",
-    )
+    foreign = False
+    """Whether a user's own function is run, which may take its time."""
+    result: T | None = None
+    error: BaseException | None = None
+    answered: "threading.Lock | None" = None
+    future: "asyncio.Future[T] | None" = None
 
     def __init__(self, work: Work[T], terms: Terms, clock: Clock) -> None:
         self.work = work
         self.terms = terms
-        self.foreign = False
-        """Whether a user's own function is run, which may take its time."""
         self.now = clock.now_us()
         self.chance = clock.chance()
-        self.result: T | None = None
-        self.error: BaseException | None = None
-        self.answered: threading.Lock | None = None
-        self.future: asyncio.Future[T] | None = None
 
     @property
     def abandoned(self) -> bool:

@@ -16,7 +16,7 @@ import apsw
 
 from holdfast import format as formats
 from holdfast.engine import Terms, Unit
-from holdfast.engines.sqlite.binding import Bound
+from holdfast.engines.sqlite.binding import Bound, Values
 from holdfast.engines.sqlite.connection import patience
 from holdfast.engines.sqlite.failures import translated, unknown
 from holdfast.engines.sqlite.place import Place
@@ -25,10 +25,10 @@ from holdfast.errors import HoldfastError, OutcomeUnknown
 from holdfast.limits import Limits
 
 _GROUP_SECONDS = 0.005
-_CHECKPOINT_PAGES = 1_000
-_CHECKPOINT_SECONDS = 0.02
-_PASSIVE, _RESTART = apsw.SQLITE_CHECKPOINT_PASSIVE, apsw.SQLITE_CHECKPOINT_RESTART
-_OVERSIZED_PAGES = 16_000
+_LOOKS_EVERY = 256
+_WRITES_FROM = str(formats.WRITES_FROM)
+_OVERSIZED_BYTES = 64 * 1024 * 1024
+_RESTART_SECONDS = 0.02
 
 
 class Committer:
@@ -51,13 +51,14 @@ class Committer:
         self._place = place
         self._statements = statements
         self._limits = limits
+        self._head, _ = statements["journal_head"]
+        self._stamp, self._in_order = statements["journal_stamp"]
         self.meanwhile = meanwhile
         self._patience = patience()
         self._moment = 0
         self._at = 0
-        self._moments: list[dict[str, Any]] = []
-        self._wal_pages = 0
-        self._checkpoint_at = _CHECKPOINT_PAGES
+        self._moments: list[Values] = []
+        self._commits = 0
         self._open()
 
     def group(self, units: Sequence[Unit[Any]]) -> int:
@@ -97,13 +98,11 @@ class Committer:
             raise
 
     def _look_back(self) -> None:
-        ((moment, at, writes_from),) = self._execute(
-            self._statements["journal_head"][0]
-        )
+        ((moment, at, writes_from),) = self._execute(self._head)
         self._moment = moment or 0
         self._at = at or 0
         self._moments.clear()
-        if int(writes_from) > formats.VERSION:
+        if writes_from != _WRITES_FROM and int(writes_from) > formats.VERSION:
             formats.admit(
                 self.name,
                 formats.Stamp(int(writes_from), 0, int(writes_from)),
@@ -129,21 +128,25 @@ class Committer:
 
         All moments of a group are written just before their commit.
         """
-        moment = tx.moment()
-        if moment is not None:
-            self._moments.append(moment)
-            self._moment, self._at = moment["seq"], tx.now
+        last = tx.last()
+        if last is not None:
+            terms = tx.terms
+            said = {"at": tx.now, "actor": terms.actor, "cause": terms.cause}
+            self._moments.append(self._in_order({**said, "origin": None, "seq": last}))
+            self._moment, self._at = last, tx.now
         if tx.left_untidy:
             self.untidy = True
 
     def commit(self) -> None:
         """Commit; raises ours if it did not, having rolled everything back."""
         try:
-            self._write_moments()
+            if self._moments:
+                self._write_moments()
             if self._place is not None:
                 self._place.hold()
             self.meanwhile()
             self._execute("commit")
+            self._commits += 1
         except apsw.IOError as error:
             self._after_failed_commit(error)
         except BaseException as error:
@@ -151,11 +154,10 @@ class Committer:
             raise translated(error, self.name) from error
 
     def _write_moments(self) -> None:
-        text, in_order = self._statements["journal_stamp"]
         if len(self._moments) == 1:
-            self._execute(text, in_order(self._moments[0]))
-        elif self._moments:
-            self._cursor.executemany(text, map(in_order, self._moments))
+            self._execute(self._stamp, self._moments[0])
+        else:
+            self._cursor.executemany(self._stamp, self._moments)
 
     def rollback(self) -> None:
         """Undo all of it; what cannot be rolled back any more is gone already."""
@@ -163,21 +165,21 @@ class Committer:
             if self.connection is not None and self.connection.in_transaction:
                 self._execute("rollback")
 
-    def checkpoint(self) -> None:
-        """Move what was written ahead into the file, when there is much of it.
+    def keep_small(self) -> None:
+        """Begin the log anew if it has grown large, and its readers let go of it.
 
-        A log that has grown large is begun anew, if its readers let go of it at once.
+        SQLite moves it into the file every 1,000 pages by itself, but writes on behind
+        what some reader still needs.
         """
-        if self._wal_pages < self._checkpoint_at or self.connection is None:
+        if self._commits < _LOOKS_EVERY or self.connection is None:
+            return
+        self._commits = 0
+        if self._place is None or self._place.log_bytes() < _OVERSIZED_BYTES:
             return
         self.meanwhile()
-        oversized = self._wal_pages >= _OVERSIZED_PAGES
-        mode = _RESTART if oversized else _PASSIVE
-        self.connection.set_busy_handler(patience(_CHECKPOINT_SECONDS))
+        self.connection.set_busy_handler(patience(_RESTART_SECONDS))
         with suppress(apsw.Error):  # it changes nothing that was acknowledged
-            logged, moved = self.connection.wal_checkpoint(mode=mode)
-            rest = 0 if moved == logged else logged
-            self._checkpoint_at = rest + _CHECKPOINT_PAGES
+            self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
         self.connection.set_busy_handler(self._wait)
 
     def close(self) -> None:
@@ -194,17 +196,12 @@ class Committer:
         self.connection: apsw.Connection | None = self._connect()
         self._cursor = self.connection.cursor()
         self._execute = self._cursor.execute
-        self.connection.set_wal_hook(self._count_pages)
         self.connection.set_busy_handler(self._wait)
 
     def _wait(self, attempt: int) -> bool:
         if attempt == 0:
             self.meanwhile()
         return self._patience(attempt)
-
-    def _count_pages(self, _: apsw.Connection, __: str, pages: int) -> int:
-        self._wal_pages = pages
-        return apsw.SQLITE_OK
 
     def _alone(self, unit: Unit[Any]) -> None:
         unit.result, unit.error = None, None

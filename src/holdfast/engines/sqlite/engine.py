@@ -32,7 +32,7 @@ from holdfast.engines.sqlite.readers import Readers
 from holdfast.engines.sqlite.transaction import SqliteTransaction
 from holdfast.engines.sqlite.watcher import Watcher
 from holdfast.engines.sqlite.writer import Writer
-from holdfast.errors import CannotOpen, Closed, Moved, Refused
+from holdfast.errors import CannotOpen, Closed, Refused
 
 T = TypeVar("T")
 _MEMORY = ":memory:"
@@ -114,9 +114,11 @@ class SqliteEngine:
     def inside(self) -> bool:
         """Whether the calling thread or task is inside a transaction of its own."""
         inside = None if self._writer is None else self._writer.inside
+        if inside is None:
+            return False
         if isinstance(inside, Loan):
             return inside.task is not None and inside.task is _current_task()
-        return inside is not None and inside == threading.get_ident()
+        return inside == threading.get_ident()
 
     def watch(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have `wake` called after commits; returns how to stop."""
@@ -172,7 +174,10 @@ class SqliteEngine:
     # How it is put together.
 
     def _connect(self, *, read_only: bool = False) -> apsw.Connection:
-        path = _MEMORY if self._file is None else self._file.path
+        path = _MEMORY
+        if self._file is not None:
+            self._file.hold()  # another file here would get this one's log
+            path = self._file.path
         return connect(
             path,
             durability=self._options.durability,
@@ -181,14 +186,7 @@ class SqliteEngine:
         )
 
     def _connect_to_read(self) -> apsw.Connection:
-        connection = self._connect(read_only=self._options.read_only)
-        try:
-            if self._file is not None:
-                self._file.hold()
-        except Moved:
-            connection.close()
-            raise
-        return connection
+        return self._connect(read_only=self._options.read_only)
 
     def _open(self) -> Writer | None:
         ready = self._file is not None and is_ready(
@@ -218,7 +216,7 @@ class SqliteEngine:
             committer.untidy = False
             with suppress(Closed):  # the next who opens it goes on with that
                 self.post(Unit(self.tidy, Terms(), self._options.clock))
-        committer.checkpoint()
+        committer.keep_small()
         if self._file is None:
             for wake in list(self._wakers):
                 wake()

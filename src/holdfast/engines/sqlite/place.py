@@ -116,13 +116,20 @@ class Place:
         self._identity = self.identity()
 
     def hold(self) -> None:
-        """See that the file is still the store's own. Raises `Moved`."""
-        if self.identity() != self._identity:
+        """See that the file is still the store's own, once it is. Raises `Moved`."""
+        if self._identity is not None and self.identity() != self._identity:
             raise Moved(
                 f"{self.path} was moved or replaced while it was open; this write was "
                 "not kept, earlier ones are in the file that was moved: close the "
                 "store, put the file back, and open it again"
             )
+
+    def log_bytes(self) -> int:
+        """How large the write-ahead log is; 0 if there is none."""
+        try:
+            return os.stat(self.path + "-wal").st_size
+        except OSError:
+            return 0
 
     def identity(self) -> tuple[int, int] | None:
         """Which file is here now; None if there is none."""

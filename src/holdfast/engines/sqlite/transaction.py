@@ -16,8 +16,8 @@ from holdfast.engines.sqlite.failures import translated
 from holdfast.errors import Refused
 from holdfast.limits import Limits
 
-_ONE_NEW_ROW = (2, 1)
-"""What was changed, and numbered, when all that was done is one journalled insert."""
+_ONE_NEW_ROW = 2
+"""Rows that one journalled insert makes: its own, and its change."""
 
 
 class SqliteTransaction(Transaction):
@@ -107,26 +107,17 @@ class SqliteTransaction(Transaction):
         assert row is not None
         return (row[0] or 0) + 1
 
-    def moment(self) -> dict[str, Any] | None:
-        """What makes the newest change a moment; None if nothing was changed."""
+    def last(self) -> int | None:
+        """The newest change, if it was made in this transaction."""
         if self._over is not None:
             raise self._over
         changes = self._connection.total_changes() - self._changes
         if not changes:
             return None
-        last = self._moment + 1
-        if (changes, self._numbers) != _ONE_NEW_ROW:
-            ((last,),) = self.all("journal_last")
-            if last is None or last <= self._moment:
-                return None
-        terms = self.terms
-        return {
-            "seq": last,
-            "at": self.now,
-            "origin": None,
-            "actor": terms.actor,
-            "cause": terms.cause,
-        }
+        if changes == _ONE_NEW_ROW and self._numbers == 1:
+            return self._moment + 1
+        ((last,),) = self.all("journal_last")
+        return last if last is not None and last > self._moment else None
 
     def end(self) -> None:
         """Do nothing more from here on: what was lent to a caller may still be held."""

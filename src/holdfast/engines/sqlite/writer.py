@@ -194,8 +194,9 @@ class Writer:
             self.inside = None
 
     def _answer(self) -> None:
-        done, self._done = self._done, []
-        answer(done)
+        if self._done:
+            done, self._done = self._done, []
+            answer(done)
 
     def _serve_loan(self, loan: Loan) -> None:
         self.inside = loan
