@@ -237,13 +237,13 @@ def test_an_interrupt_while_waiting_for_the_turn_costs_nobody_the_turn(talk):
 def test_an_interrupt_just_as_the_turn_is_given_costs_nobody_the_turn(
     talk, monkeypatch
 ):
-    wait = loans.Turn.wait
+    wait = loans.Ticket.wait
 
-    def interrupted(turn: loans.Turn) -> None:
-        wait(turn)
+    def interrupted(ticket: loans.Ticket) -> None:
+        wait(ticket)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loans.Turn, "wait", interrupted)
+    monkeypatch.setattr(loans.Ticket, "wait", interrupted)
     hurt: list[BaseException] = []
 
     def caller(_: int) -> None:

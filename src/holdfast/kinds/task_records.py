@@ -47,7 +47,7 @@ TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
         {TaskStatus.IN_PROGRESS, TaskStatus.FAILED, TaskStatus.CANCELLED}
     ),
     TaskStatus.COMPLETED: frozenset(),
-    TaskStatus.FAILED: frozenset({TaskStatus.PENDING, TaskStatus.IN_PROGRESS}),
+    TaskStatus.FAILED: frozenset({TaskStatus.IN_PROGRESS}),
     TaskStatus.CANCELLED: frozenset(),
 }
 """From each status, the ones that a task may move to. A failed task may be retried."""

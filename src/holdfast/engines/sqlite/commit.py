@@ -21,7 +21,7 @@ from holdfast.engines.sqlite.connection import patience
 from holdfast.engines.sqlite.failures import translated, unknown
 from holdfast.engines.sqlite.place import Place
 from holdfast.engines.sqlite.transaction import SqliteTransaction
-from holdfast.errors import HoldfastError, OutcomeUnknown
+from holdfast.errors import Moved, OutcomeUnknown
 from holdfast.limits import Limits
 
 _GROUP_SECONDS = 0.005
@@ -67,29 +67,31 @@ class Committer:
         The first is always run; the others as long as the group is young.
         """
         if len(units) == 1:
-            self._alone(units[0])
+            self.alone(units[0])
             return 1
         try:
             ran = self._attempt_all(units, self._bare) or self._attempt_all(
                 units, self._in_savepoint
             )
-        except Exception as error:
+        except BaseException as error:
             return self._all_failed(units, translated(error, self.name))
         if ran == 0:  # SQLite ended the transaction under a unit, twice
             self._each_alone(units)
             return len(units)
         try:
             self.commit()
-        except OutcomeUnknown as error:
+        except (OutcomeUnknown, Moved) as error:
             self._all_failed(units[:ran], error)
-        except HoldfastError:
-            self._each_alone([unit for unit in units[:ran] if unit.error is None])
+        except BaseException:
+            self._each_alone(units[:ran])
         return ran
 
     def begin(self) -> None:
         """Begin a transaction, and learn which moment and time came before it."""
         if self.connection is None:
             self._open()
+        elif self.connection.in_transaction:  # an interrupt came between two lines
+            self.rollback()
         self._execute("begin immediate")
         try:
             self._look_back()
@@ -203,7 +205,8 @@ class Committer:
             self.meanwhile()
         return self._patience(attempt)
 
-    def _alone(self, unit: Unit[Any]) -> None:
+    def alone(self, unit: Unit[Any]) -> None:
+        """Run a unit in a transaction of its own, and settle it."""
         unit.result, unit.error = None, None
         if unit.abandoned:
             return
@@ -271,12 +274,12 @@ class Committer:
     def _each_alone(self, units: Sequence[Unit[Any]]) -> None:
         self.rollback()
         for unit in units:
-            self._alone(unit)
+            self.alone(unit)
 
     def _all_failed(self, units: Sequence[Unit[Any]], error: BaseException) -> int:
         self.rollback()
         for unit in units:
-            unit.error = unit.error or error
+            unit.error = error
         return len(units)
 
     def _after_failed_commit(self, error: apsw.IOError) -> None:

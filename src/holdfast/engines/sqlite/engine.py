@@ -107,18 +107,17 @@ class SqliteEngine:
     async def lend(self, terms: Terms, timeout_seconds: float) -> LoanProtocol:
         """A transaction for a body of awaiting code."""
         writer = self._writing()
-        loan = Loan(terms, self._options.clock, timeout_seconds)
+        loan = Loan(terms, self._options.clock, timeout_seconds, writer.turn)
         writer.lend(loan)
         return await loan.begun()
 
     def inside(self) -> bool:
         """Whether the calling thread or task is inside a transaction of its own."""
-        inside = None if self._writer is None else self._writer.inside
-        if inside is None:
+        turn = None if self._writer is None else self._writer.turn
+        if turn is None or (turn.inside is None and not turn.overdue):
             return False
-        if isinstance(inside, Loan):
-            return inside.task is not None and inside.task is _current_task()
-        return inside == threading.get_ident()
+        task = _current_task()
+        return turn.has(threading.get_ident()) or (task is not None and turn.has(task))
 
     def watch(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have `wake` called after commits; returns how to stop."""

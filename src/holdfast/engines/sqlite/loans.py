@@ -20,53 +20,58 @@ from holdfast.engine import Row, Terms, Unit, Work, answer
 from holdfast.engines.sqlite.commit import Committer
 from holdfast.engines.sqlite.failures import translated
 from holdfast.engines.sqlite.transaction import SqliteTransaction
+from holdfast.engines.sqlite.turn import Token, Turn
 from holdfast.errors import HoldfastError, Refused, TimedOut
 
 T = TypeVar("T")
 
 
-class Turn:
+class Ticket:
     """A place in the writer's queue, for a thread that wants the turn itself."""
 
     def __init__(self) -> None:
-        self._mine = threading.Lock()
-        self._mine.acquire()
+        self._given: queue.SimpleQueue[Token | BaseException] = queue.SimpleQueue()
         self._settling = threading.Lock()
-        self._given = self._left = False
-        self.refused: BaseException | None = None
+        self._left = False
 
-    def give(self) -> bool:
-        """Hand the turn over to the thread that waits; False if it left."""
+    def give(self, token: Token) -> None:
+        """Hand the turn over to the thread that waits, or home if that thread left."""
         with self._settling:
             if self._left:
-                return False
-            self._given = True
-        self._mine.release()
-        return True
+                token.back()
+            else:
+                self._given.put(token)
 
-    def leave(self) -> bool:
-        """Wait no more, being interrupted; whether the turn was given already."""
+    def leave(self) -> None:
+        """Wait no more, being interrupted."""
         with self._settling:
             self._left = True
-            return self._given
+            with suppress(queue.Empty):
+                given = self._given.get_nowait()
+                if isinstance(given, Token):
+                    given.back()
 
     def refuse(self, error: BaseException) -> None:
         """Let the thread that waits know that it will not get the turn."""
-        self.refused = error
-        self._mine.release()
+        self._given.put(error)
 
-    def wait(self) -> None:
+    def wait(self) -> Token:
         """Wait for the turn; raises if it is refused."""
-        self._mine.acquire()
-        if self.refused is not None:
-            raise self.refused
+        given = self._given.get()
+        if isinstance(given, BaseException):
+            raise given
+        return given
 
 
 class Body:
     """A transaction that a body of code on some thread has borrowed."""
 
     def __init__(
-        self, committer: Committer, terms: Terms, clock: Clock, seconds: float
+        self,
+        committer: Committer,
+        terms: Terms,
+        clock: Clock,
+        seconds: float,
     ) -> None:
         try:
             committer.begin()
@@ -184,9 +189,10 @@ class _Guarded(SqliteTransaction):
 class Loan:
     """A transaction lent to awaiting code; each step runs on the writer's thread."""
 
-    def __init__(self, terms: Terms, clock: Clock, seconds: float) -> None:
+    def __init__(self, terms: Terms, clock: Clock, seconds: float, turn: Turn) -> None:
         self.task = asyncio.current_task()
-        """Who is inside this transaction, until it is over."""
+        """Who is inside this transaction."""
+        self._turn = turn
         self._terms = terms
         self._clock = clock
         self._seconds = seconds
@@ -212,11 +218,13 @@ class Loan:
 
     async def end(self, *, keep: bool) -> None:
         """Commit (`keep`), or roll all of it back, which is so if it is over too."""
-        if keep:
-            await self._put(self._unit(self._commit))
-        else:
-            with suppress(HoldfastError):
-                await self._put(self._unit(self._drop))
+        try:
+            await self._put(self._unit(self._commit if keep else self._drop))
+        except HoldfastError:
+            if keep:
+                raise
+        finally:
+            self._turn.overdue.discard(self.task)
 
     def serve(self, committer: Committer) -> None:
         """Run the steps as they come, on the writer's thread, until the loan ends."""
@@ -247,7 +255,8 @@ class Loan:
     ) -> None:
         unit = self._next(until)
         if unit is None:
-            self.task = None
+            self._turn.overdue.add(self.task)
+            self._turn.inside = None
             self._over = timed_out(self._seconds)
             return
         try:
@@ -258,7 +267,7 @@ class Loan:
         except BaseException as error:
             unit.error = translated(error, committer.name)
         if self._keep is not None:
-            self.task = None
+            self._turn.inside = None
             self._over = Refused("this transaction has ended: begin another")
         answer([unit])
 

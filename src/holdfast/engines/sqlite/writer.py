@@ -1,10 +1,11 @@
-"""The writer: whose turn it is to write, in this process.
+"""The writer: who gets the turn to write next, in this process.
 
-Answers for: the turn, the queue, and the thread that serves it.
-Leaves to others: what is done with the turn (commit, loans), reading (readers).
-Always holds: one at a time has the turn. When nobody waits, a caller's own thread runs
-its unit at once; otherwise all who wait are served in the order in which they came, as
-many as fit together in one transaction. A unit is answered after its commit.
+Answers for: the queue, and the thread that serves it.
+Leaves to others: what the turn is (turn), what is done with it (commit, loans), reading
+(readers).
+Always holds: when nobody waits, a caller's own thread runs its unit at once; otherwise
+all who wait are served in the order in which they came, as many as fit together in one
+transaction. A unit is answered after its commit.
 """
 
 import queue
@@ -16,12 +17,13 @@ from typing import Any, TypeAlias, TypeVar
 from holdfast.clock import Clock
 from holdfast.engine import Terms, Transaction, Unit, answer
 from holdfast.engines.sqlite.commit import Committer
-from holdfast.engines.sqlite.loans import Body, Loan, Turn
+from holdfast.engines.sqlite.loans import Body, Loan, Ticket
+from holdfast.engines.sqlite.turn import Token, Turn
 
 T = TypeVar("T")
 _GROUP_UNITS = 64
 _GLANCE_SECONDS = 0.05
-_Waiting: TypeAlias = Unit[Any] | Turn | Loan
+_Waiting: TypeAlias = Unit[Any] | Ticket | Loan
 
 
 class Writer:
@@ -33,15 +35,14 @@ class Writer:
     def __init__(
         self, committer: Committer, clock: Clock, after: Callable[[], None]
     ) -> None:
-        self.inside: object = None
-        """The thread that has the turn, or the loan; None if nobody has it."""
+        self.turn = Turn()
         self._committer = committer
         self._clock = clock
         self._after = after
-        self._turn = threading.Lock()
         self._wanted = False
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._body: Body | None = None
+        self._lent: tuple[Body, Token] | None = None
+        """Who has borrowed the turn, and the token with it."""
         self._thread: threading.Thread | None = None
         self._done: list[Unit[Any]] = []
         """Units that were committed, and are answered during the next commit."""
@@ -51,12 +52,16 @@ class Writer:
 
     def write(self, unit: Unit[T]) -> T:
         """Run a unit to its commit, on this thread if nobody waits."""
-        if self._take_if_idle():
+        token = self._take_if_idle()
+        if token is not None:
             try:
-                self._commit([unit])
+                token.enter()
+                self._committer.alone(unit)
                 self._after()
-            finally:
-                self._turn.release()
+            finally:  # no call of Python's comes between, and so no interrupt
+                self.turn.inside = None
+                self.turn.put(token)
+                del token  # a traceback that is kept must not keep it
         else:
             unit.expected()
             self._enqueue(unit)
@@ -69,21 +74,16 @@ class Writer:
     @contextmanager
     def borrow(self, terms: Terms, seconds: float) -> Iterator[Transaction]:
         """The turn, and a transaction, for a body on this thread."""
-        if not self._take_if_idle():
-            turn = Turn()
-            self._enqueue(turn)
-            try:
-                turn.wait()
-            except BaseException:
-                if turn.leave():
-                    self._turn.release()
-                raise
+        me = threading.get_ident()
+        token = self._take_if_idle() or self._queue_up()
         try:
+            token.enter()
             body = Body(self._committer, terms, self._clock, seconds)
         except BaseException:
-            self._turn.release()
+            token.back()
+            del token  # as above
             raise
-        self._body, self.inside = body, threading.get_ident()
+        self._lent = body, token
         try:
             yield body.tx
         except BaseException:
@@ -92,7 +92,12 @@ class Writer:
         else:
             body.finish(keep=True)
         finally:
-            self._give_back(body)
+            self.turn.overdue.discard(me)
+            if not body.taken:
+                self._lent = None
+                self._after()
+                token.back()
+            del token
 
     def lend(self, loan: Loan) -> None:
         """Have a loan served on the writer's thread."""
@@ -108,22 +113,28 @@ class Writer:
             self._thread.join()
         while not self._queue.empty():
             self._refuse(self._queue.get(), why)
-        self._take_turn()
-        self._turn.release()
+        self._wait_for_turn().back()
 
     def disown(self, why: BaseException) -> None:
         """Serve nobody any more, and touch nothing: the thread is another process's."""
         self._closed = why
         self._thread = None
 
-    def _take_if_idle(self) -> bool:
+    def _take_if_idle(self) -> Token | None:
         if self._closed is not None:
             raise self._closed
-        return (
-            not self._wanted
-            and self._queue.empty()
-            and self._turn.acquire(blocking=False)
-        )
+        if self._wanted or not self._queue.empty():
+            return None
+        return self.turn.take()
+
+    def _queue_up(self) -> Token:
+        ticket = Ticket()
+        self._enqueue(ticket)
+        try:
+            return ticket.wait()
+        except BaseException:
+            ticket.leave()
+            raise
 
     def _enqueue(self, waiting: _Waiting) -> None:
         if self._closed is not None:
@@ -144,22 +155,23 @@ class Writer:
 
     def _serve(self) -> None:
         while (waiting := self._queue.get()) is not None:
-            self._take_turn()
+            token = self._wait_for_turn()
             units: list[Unit[Any]] = []
             while isinstance(waiting, Unit):
                 units.append(waiting)
                 if len(units) == _GROUP_UNITS:
                     break
                 waiting = self._next()
-            self._run(units)
-            if isinstance(waiting, Turn):
+            self._run(units, token)
+            if isinstance(waiting, Ticket):
                 self._answer()
-                if waiting.give():
-                    continue  # the turn is that thread's now
+                waiting.give(token)
+                del token, waiting  # the turn is that thread's now
+                continue
             if isinstance(waiting, Loan):
                 self._answer()
-                self._serve_loan(waiting)
-            self._turn.release()
+                self._serve_loan(waiting, token)
+            token.back()
         self._answer()
 
     def _next(self) -> _Waiting | None:
@@ -171,14 +183,16 @@ class Writer:
             self._queue.put(None)  # the end; to be met again by `_serve`
         return waiting
 
-    def _run(self, units: list[Unit[Any]]) -> None:
+    def _run(self, units: list[Unit[Any]], token: Token) -> None:
         """Run units to their commits; when others wait, answer during theirs.
 
         While a commit waits for the disk, other threads have Python to themselves: the
         best time for those who were answered to go on.
         """
         while units:
-            ran = self._commit(units)
+            token.enter()
+            ran = self._committer.group(units)
+            self.turn.inside = None
             self._answer()
             self._done = units[:ran]
             del units[:ran]
@@ -186,48 +200,39 @@ class Writer:
                 self._answer()
             self._after()
 
-    def _commit(self, units: list[Unit[Any]]) -> int:
-        self.inside = threading.get_ident()
-        try:
-            return self._committer.group(units)
-        finally:
-            self.inside = None
-
     def _answer(self) -> None:
         if self._done:
             done, self._done = self._done, []
             answer(done)
 
-    def _serve_loan(self, loan: Loan) -> None:
-        self.inside = loan
+    def _serve_loan(self, loan: Loan, token: Token) -> None:
+        token.enter(loan.task)
         loan.serve(self._committer)
-        self.inside = None
+        self.turn.inside = None
         self._after()
 
-    def _take_turn(self) -> None:
+    def _wait_for_turn(self) -> Token:
         """Wait for the turn; a body whose time is up loses it."""
         self._wanted = True
-        while not self._turn.acquire(blocking=False):
+        token = self.turn.take()
+        while token is None:
             self._answer()
-            body = self._body
-            patience = _GLANCE_SECONDS if body is None else body.remaining
-            if self._turn.acquire(timeout=patience):
-                break
-            if body is not None and body.expire():
-                self._forget(body)
-                break  # the turn was the body's, and is ours now
+            lent = self._lent
+            token = self.turn.take(lent[0].remaining if lent else _GLANCE_SECONDS)
+            if token is None and lent is not None:
+                token = self._evict(*lent)
         self._wanted = False
+        return token
 
-    def _give_back(self, body: Body) -> None:
-        if body.taken:
-            return
-        self._forget(body)
-        self._after()
-        self._turn.release()
-
-    def _forget(self, body: Body) -> None:
-        if self._body is body:
-            self._body, self.inside = None, None
+    def _evict(self, body: Body, token: Token) -> Token | None:
+        """The token of a body whose time is up; None if it is not."""
+        who = self.turn.inside
+        if not body.expire():
+            return None
+        self._lent = None
+        self.turn.overdue.add(who)
+        self.turn.inside = None
+        return token
 
     def _refuse(self, waiting: _Waiting | None, why: BaseException) -> None:
         if isinstance(waiting, Unit):
