@@ -49,7 +49,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "_boolean": (0, 1, "x", [], None),
     "status": (5, True, b"x", [], {}, "", "elsewhere", "ACTIVE"),
     "_tags": (5, "x", b"x", [5], ["a/b"], [""], [None], ["x"] * 101),
-    "_names": (5, "x", b"x", [5], ["a b"], [None]),
+    "names_of": (5, "x", b"x", [5], ["a b"], [None]),
     "_drafts": (
         5, "x", b"x", _DRAFT, [5], [None], [[]], [{}], [{"role": "user"}],
         [{"content": "x"}], [{**_DRAFT, "extra": 1}], [{**_DRAFT, 5: 1}],

@@ -16,7 +16,7 @@ import pytest
 
 import holdfast
 from broken_disk import BrokenDisk
-from holdfast.engines.sqlite import commit
+from holdfast.engines.sqlite import engine
 from holdfast.errors import HoldfastError, OutcomeUnknown, StorageFailed, StorageFull
 from turns import turn_held
 
@@ -263,7 +263,14 @@ def found_after(image: Path) -> list[str]:
 @pytest.fixture
 def small_log(monkeypatch) -> None:
     """Let the log be checkpointed often."""
-    monkeypatch.setattr(commit, "_CHECKPOINT_PAGES", 60)
+    connect = engine.connect
+
+    def connected(*args, **options):
+        connection = connect(*args, **options)
+        connection.wal_autocheckpoint(60)
+        return connection
+
+    monkeypatch.setattr(engine, "connect", connected)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -19,7 +19,7 @@ from holdfast.contract import Kind, Operation
 from holdfast.core import Core, Usage
 from holdfast.engine import Report, Terms
 from holdfast.faces import async_face
-from holdfast.journal import Change
+from holdfast.journal import Change, names_of
 from holdfast.kinds.leases import Lease
 from holdfast.page import Page
 from holdfast.runtime.aworking import AsyncHeldLease, AsyncWork, held, work
@@ -63,10 +63,10 @@ class AsyncStoreJournal(AsyncJournal):
     ) -> AsyncIterator[Change]:
         """As `store.journal.follow`; None stands for the first `async for`."""
         start = await self.head() if after is None else after
-        kinds = None if kinds is None else tuple(kinds)
-        engine = self._target._core.engine  # noqa: SLF001
+        core = self._target._core  # noqa: SLF001
+        names = None if kinds is None else names_of(kinds, "kinds", core.limits)
         async for change in follow_async(
-            lambda place: self.stretch(place, kinds=kinds, id=id), start, engine
+            lambda place: self.stretch(place, kinds=names, id=id), start, core.engine
         ):
             yield change
 

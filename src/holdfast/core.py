@@ -107,6 +107,8 @@ class Core:
         self, function: Callable[..., T], args: tuple[Any, ...], once: str | None
     ) -> Work[T]:
         """What `run` does: a function of the open transaction, perhaps only once."""
+        if not callable(function):
+            raise edges.wrong_type("function", "a function of tx", function)
         if inspect.iscoroutinefunction(function):
             raise Refused(
                 "run takes a plain function of tx, which the engine may run on its own "

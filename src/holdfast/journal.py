@@ -55,7 +55,8 @@ class Stretch(msgspec.Struct, frozen=True):
     reached: int
 
 
-def _names(value: object, name: str, limits: Limits) -> tuple[str, ...]:
+def names_of(value: object, name: str, limits: Limits) -> tuple[str, ...]:
+    """Names of kinds, or of their records."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise edges.wrong_type(name, "a list of kinds", value)
     return tuple(
@@ -63,7 +64,7 @@ def _names(value: object, name: str, limits: Limits) -> tuple[str, ...]:
     )
 
 
-Names = Annotated[Iterable[str], Edge(_names)]
+Names = Annotated[Iterable[str], Edge(names_of)]
 
 
 class Journal(Kind):

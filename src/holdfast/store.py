@@ -17,7 +17,7 @@ from holdfast.contract import Kind, Operation
 from holdfast.core import Core, Usage
 from holdfast.engine import Report, Terms
 from holdfast.faces import face
-from holdfast.journal import Change, Journal
+from holdfast.journal import Change, Journal, names_of
 from holdfast.kinds.leases import Lease, Leases
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.tasks import Tasks
@@ -79,11 +79,12 @@ class StoreJournal(Journal):
         Raises `Trimmed`.
         """
         start = self.head() if after is None else after
-        kinds = None if kinds is None else tuple(kinds)
+        core = self._target._core  # noqa: SLF001
+        names = None if kinds is None else names_of(kinds, "kinds", core.limits)
         return follow(
-            lambda place: self.stretch(place, kinds=kinds, id=id),
+            lambda place: self.stretch(place, kinds=names, id=id),
             start,
-            self._target._core.engine,  # noqa: SLF001
+            core.engine,
         )
 
     def follower(self, name: str) -> Follower:

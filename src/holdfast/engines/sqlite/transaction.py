@@ -140,6 +140,8 @@ class SqliteTransaction(Transaction):
         self._execute("savepoint part")
         try:
             yield
+        except GeneratorExit:  # dropped: the end of the whole transaction undoes it
+            raise
         except BaseException:
             self._undo_part()
             raise
