@@ -25,7 +25,8 @@ from holdfast.errors import Moved, OutcomeUnknown
 from holdfast.limits import Limits
 
 _GROUP_SECONDS = 0.005
-_LOOKS_EVERY = 256
+LOOKS_EVERY = 256
+"""Commits after which the size of the write-ahead log is looked at."""
 _WRITES_FROM = str(formats.WRITES_FROM)
 _OVERSIZED_BYTES = 64 * 1024 * 1024
 _RESTART_SECONDS = 0.02
@@ -58,7 +59,7 @@ class Committer:
         self._moment = 0
         self._at = 0
         self._moments: list[Values] = []
-        self._commits = 0
+        self.commits = 0
         self._open()
 
     def group(self, units: Sequence[Unit[Any]]) -> int:
@@ -148,7 +149,7 @@ class Committer:
                 self._place.hold()
             self.meanwhile()
             self._execute("commit")
-            self._commits += 1
+            self.commits += 1
         except apsw.IOError as error:
             self._after_failed_commit(error)
         except BaseException as error:
@@ -173,10 +174,10 @@ class Committer:
         SQLite moves it into the file every 1,000 pages by itself, but writes on behind
         what some reader still needs.
         """
-        if self._commits < _LOOKS_EVERY or self.connection is None:
+        self.commits = 0
+        if self.connection is None or self._place is None:
             return
-        self._commits = 0
-        if self._place is None or self._place.log_bytes() < _OVERSIZED_BYTES:
+        if self._place.log_bytes() < _OVERSIZED_BYTES:
             return
         self.meanwhile()
         self.connection.set_busy_handler(patience(_RESTART_SECONDS))

@@ -22,7 +22,7 @@ from holdfast.engine import Loan as LoanProtocol
 from holdfast.engine import Options, Part, Report, Terms, Transaction, Unit, Work
 from holdfast.engines.sqlite.binding import bound
 from holdfast.engines.sqlite.checks import check
-from holdfast.engines.sqlite.commit import Committer
+from holdfast.engines.sqlite.commit import LOOKS_EVERY, Committer
 from holdfast.engines.sqlite.connection import connect
 from holdfast.engines.sqlite.failures import translated
 from holdfast.engines.sqlite.loans import Loan
@@ -79,7 +79,8 @@ class SqliteEngine:
 
     def write(self, unit: Unit[T]) -> T:
         """Run a unit to its commit, and give its result."""
-        return self._writing().write(unit)
+        writer = self._writer or self._writing()
+        return writer.write(unit)
 
     def post(self, unit: Unit[Any]) -> None:
         """Have a unit run; its future is answered after the commit."""
@@ -215,7 +216,8 @@ class SqliteEngine:
             committer.untidy = False
             with suppress(Closed):  # the next who opens it goes on with that
                 self.post(Unit(self.tidy, Terms(), self._options.clock))
-        committer.keep_small()
+        if committer.commits >= LOOKS_EVERY:
+            committer.keep_small()
         if self._file is None:
             for wake in list(self._wakers):
                 wake()

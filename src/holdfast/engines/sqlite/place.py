@@ -117,7 +117,14 @@ class Place:
 
     def hold(self) -> None:
         """See that the file is still the store's own, once it is. Raises `Moved`."""
-        if self._identity is not None and self.identity() != self._identity:
+        if self._identity is None:
+            return
+        try:
+            found = os.stat(self.path)
+            same = (found.st_dev, found.st_ino) == self._identity
+        except OSError:
+            same = False
+        if not same:
             raise Moved(
                 f"{self.path} was moved or replaced while it was open; this write was "
                 "not kept, earlier ones are in the file that was moved: close the "
