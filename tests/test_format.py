@@ -16,12 +16,12 @@ import pytest
 
 import holdfast
 from holdfast import contract, errors
-from holdfast import format as formats
 from holdfast.clock import ManualClock
 from holdfast.declared import registry
 from holdfast.engines.sqlite import schema
 from holdfast.engines.sqlite.connection import APPLICATION_ID, connect
-from holdfast.statements import shipped
+from holdfast.schema import format as formats
+from holdfast.schema.statements import shipped
 
 SNAPSHOTS = Path(__file__).parent / "schema"
 EXPAND = """

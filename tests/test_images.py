@@ -14,7 +14,6 @@ import pytest
 
 import holdfast
 from holdfast import core, errors
-from holdfast.catalog import catalog
 from holdfast.declared import registry
 from holdfast.engine import Terms
 from holdfast.engines.sqlite.binding import bound
@@ -22,6 +21,7 @@ from holdfast.engines.sqlite.connection import connect
 from holdfast.engines.sqlite.transaction import SqliteTransaction
 from holdfast.kinds import messages, tasks
 from holdfast.limits import Limits
+from holdfast.schema.catalog import catalog
 
 OWNERS = ("", "ada")
 HISTORIES = 200

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import holdfast
-from holdfast import format as formats
 from holdfast.clock import to_us
 from holdfast.engines.sqlite.place import refuse_network
 from holdfast.errors import (
@@ -24,6 +23,7 @@ from holdfast.errors import (
     TooNew,
     WrongType,
 )
+from holdfast.schema import format as formats
 from killing import Worker
 from turns import joined, turn_held
 

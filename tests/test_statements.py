@@ -15,11 +15,11 @@ import pytest
 import holdfast
 from holdfast import clock as clocks
 from holdfast import errors
-from holdfast.catalog import catalog
 from holdfast.declared import registry
 from holdfast.engines.sqlite.connection import connect
 from holdfast.engines.sqlite.transaction import SqliteTransaction
-from holdfast.statements import parse, shipped
+from holdfast.schema.catalog import catalog
+from holdfast.schema.statements import parse, shipped
 from test_journal import MADE
 
 STATEMENTS = catalog(registry().parts())

@@ -18,7 +18,7 @@ from holdfast.errors import Held, NotFound, Refused
 from holdfast.guarantees import Guarantee, Promise, guarantee
 from holdfast.limits import Limits
 from holdfast.page import Page
-from holdfast.statements import shipped
+from holdfast.schema.statements import shipped
 
 P = ParamSpec("P")
 R = TypeVar("R")

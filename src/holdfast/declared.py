@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from holdfast.catalog import catalog
 from holdfast.contract import Kind, Registry
 from holdfast.engine import Part, Table
 from holdfast.errors import Refused
@@ -18,7 +17,8 @@ from holdfast.journal import Journal
 from holdfast.kinds.leases import Leases
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.tasks import Tasks
-from holdfast.statements import TABLES, parse
+from holdfast.schema.catalog import catalog
+from holdfast.schema.statements import TABLES, parse
 
 K = TypeVar("K", bound=type[Kind])
 OURS: tuple[type[Kind], ...] = (Journal, Leases, Sessions, Tasks)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from holdfast.statements import PARAMETER, Statement
+from holdfast.schema.statements import PARAMETER, Statement
 
 Values: TypeAlias = tuple[Any, ...]
 Bound: TypeAlias = tuple[str, Callable[[Mapping[str, Any]], Values]]

@@ -14,7 +14,6 @@ from typing import Any
 
 import apsw
 
-from holdfast import format as formats
 from holdfast.engine import Terms, Unit
 from holdfast.engines.sqlite.binding import Bound, Values
 from holdfast.engines.sqlite.connection import patience
@@ -23,6 +22,7 @@ from holdfast.engines.sqlite.place import Place
 from holdfast.engines.sqlite.transaction import SqliteTransaction
 from holdfast.errors import Moved, OutcomeUnknown
 from holdfast.limits import Limits
+from holdfast.schema import format as formats
 
 _GROUP_SECONDS = 0.005
 LOOKS_EVERY = 256

@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 import apsw
 
-from holdfast.catalog import catalog
 from holdfast.engine import Loan as LoanProtocol
 from holdfast.engine import Options, Part, Report, Terms, Transaction, Unit, Work
 from holdfast.engines.sqlite.binding import bound
@@ -33,6 +32,7 @@ from holdfast.engines.sqlite.transaction import SqliteTransaction
 from holdfast.engines.sqlite.watcher import Watcher
 from holdfast.engines.sqlite.writer import Writer
 from holdfast.errors import CannotOpen, Closed, Refused
+from holdfast.schema.catalog import catalog
 
 T = TypeVar("T")
 _MEMORY = ":memory:"

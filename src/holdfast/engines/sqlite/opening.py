@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import apsw
 
-from holdfast import format as formats
 from holdfast.clock import Clock
 from holdfast.engine import Options, Part
 from holdfast.engines.sqlite import schema
 from holdfast.engines.sqlite.place import Place
 from holdfast.errors import CannotOpen, NotAStore
+from holdfast.schema import format as formats
 
 
 def is_ready(

@@ -10,13 +10,13 @@ that make the same store, one does, and the other finds it made.
 import apsw
 import msgspec
 
-from holdfast import format as formats
 from holdfast.clock import Clock, uuid7
 from holdfast.engine import Part, Table
 from holdfast.engines.sqlite.connection import APPLICATION_ID, set_wal
 from holdfast.errors import NeedsMigration, NotAStore
-from holdfast.format import Stamp
-from holdfast.statements import TABLES, parse
+from holdfast.schema import format as formats
+from holdfast.schema.format import Stamp
+from holdfast.schema.statements import TABLES, parse
 
 _OURS = "holdfast"
 """What holdfast's own tables are called among the migrations."""

@@ -8,7 +8,7 @@ Leaves to others: the statements that kinds bring along (`schema/`), running the
 from collections.abc import Iterable
 
 from holdfast.engine import Part, Table
-from holdfast.statements import TABLES, Statement, parse
+from holdfast.schema.statements import TABLES, Statement, parse
 
 
 def catalog(parts: Iterable[Part]) -> dict[str, Statement]:

@@ -17,7 +17,7 @@ TABLES = "tables"
 _HEADER = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _INCLUDE = re.compile(r"^\{(\w+)\}$", re.MULTILINE)
 PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
-_SCHEMA = Path(__file__).parent / "schema"
+_SCHEMA = Path(__file__).parent
 
 
 class Statement(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ READS_FROM = 1
 WRITES_FROM = 1
 """The oldest version whose writers may use a store of ours."""
 
-_FOLDER = Path(__file__).parent / "schema" / "migrations"
+_FOLDER = Path(__file__).parent / "migrations"
 
 
 class Stamp(msgspec.Struct, frozen=True):
