@@ -4,7 +4,9 @@ import contextlib
 import json
 import os
 import random
+import shlex
 import sqlite3
+import subprocess
 import tempfile
 
 import msgspec
@@ -77,7 +79,11 @@ def test_no_acknowledged_step_is_lost_to_kills(tmp_path, capsys, monkeypatch, st
     assert len(started) == 2 * (3 + 4)
     said = capsys.readouterr().out
     assert "holdfast: every message is there once" in said
-    assert f"holdfast sessions {store}" in said
+    (look,) = (line for line in said.splitlines() if f" sessions {store}" in line)
+    shown = subprocess.run(
+        shlex.split(look), capture_output=True, text=True, check=True
+    )
+    assert "conversation-001" in shown.stdout
     assert (tmp_path / "kept-plain-sqlite3.db").exists()
 
 

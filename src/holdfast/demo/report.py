@@ -6,6 +6,9 @@ Always holds: 80 columns are enough; the same words are said of both ways, and a
 that came out clean is called clean.
 """
 
+import os
+import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -140,7 +143,15 @@ def hints(console: Console, store: Path, load: Load) -> None:
         "check {}",
     ):
         shown = command.format(store, load.talks[0].id)
-        console.print(f"  holdfast {shown}", soft_wrap=True)
+        console.print(f"  {_holdfast()} {shown}", soft_wrap=True)
+
+
+def _holdfast() -> str:
+    """The command as it can be typed here, also where it is not on the path."""
+    if shutil.which("holdfast"):
+        return "holdfast"
+    beside = Path(sys.executable).parent / "holdfast"
+    return os.path.relpath(beside) if beside.exists() else "python -m holdfast.cli"
 
 
 def _verdict(outcome: Outcome) -> str:
