@@ -151,7 +151,9 @@ def _holdfast() -> str:
     if shutil.which("holdfast"):
         return "holdfast"
     beside = Path(sys.executable).parent / "holdfast"
-    return os.path.relpath(beside) if beside.exists() else "python -m holdfast.cli"
+    if beside.exists():
+        return os.path.relpath(beside)
+    return f"{sys.executable} -m holdfast.cli"
 
 
 def _verdict(outcome: Outcome) -> str:
