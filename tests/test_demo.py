@@ -83,7 +83,7 @@ def test_no_acknowledged_step_is_lost_to_kills(tmp_path, capsys, monkeypatch, st
     shown = subprocess.run(
         shlex.split(look), capture_output=True, text=True, check=True
     )
-    assert "conversation-001" in shown.stdout
+    assert "conversation-" in shown.stdout
     assert (tmp_path / "kept-plain-sqlite3.db").exists()
 
 
