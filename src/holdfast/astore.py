@@ -201,9 +201,9 @@ class AsyncStore:
         work = core.running(function, args, once)
         unit = core.unit(work, core.terms(self._terms, actor, cause))
         unit.foreign = True
-        unit.awaited(asyncio.get_running_loop().create_future())
+        future = unit.awaited(asyncio.get_running_loop())
         core.engine.post(unit)
-        return await unit.answer()
+        return await future
 
     async def call(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
         """Carry out an operation by its name, from plain data."""
@@ -243,13 +243,13 @@ class AsyncStore:
     ) -> Any:
         """Carry out one operation; what every method of every kind comes down to."""
         unit = self._core.prepared(kind, operation, args, kwargs, self._terms)
-        unit.awaited(asyncio.get_running_loop().create_future())
+        future = unit.awaited(asyncio.get_running_loop())
         engine = self._core.engine
         if operation.reads:
             engine.post_read(unit)
         else:
             engine.post(unit)
-        return await unit.answer()
+        return await future
 
     async def __aenter__(self) -> "AsyncStore":
         return self
@@ -266,9 +266,9 @@ class AsyncStore:
     async def _read(self, work: Callable[[Any], T]) -> T:
         self._core.refuse_inside("a read")
         unit = self._core.unit(work, self._terms)
-        unit.awaited(asyncio.get_running_loop().create_future())
+        future = unit.awaited(asyncio.get_running_loop())
         self._core.engine.post_read(unit)
-        return await unit.answer()
+        return await future
 
 
 _SHOWN: dict[str, type[Any]] = {

@@ -90,10 +90,10 @@ class Transaction:
         """Say that rows which are out of sight are still to be deleted."""
         raise NotImplementedError
 
-    def new_id(self) -> str:
-        """A new UUIDv7; the same one again when the unit is run again."""
+    def new_id(self, number: int | None = None) -> str:
+        """A new UUIDv7, which may end in a number; the same again in a second run."""
         self._chance += 1
-        return uuid7(self.now, self._chance)
+        return uuid7(self.now, self._chance, number)
 
 
 Work: TypeAlias = Callable[[Transaction], T]
@@ -120,9 +120,10 @@ class Unit(Generic[T]):
         """Whether the awaiting caller was cancelled."""
         return self.future is not None and self.future.cancelled()
 
-    def awaited(self, future: "asyncio.Future[T]") -> None:
-        """Have the answer given to a future, on its own event loop."""
-        self.future = future
+    def awaited(self, loop: "asyncio.AbstractEventLoop") -> "asyncio.Future[T]":
+        """The future that is given the answer, on its event loop."""
+        self.future = loop.create_future()
+        return self.future
 
     def expected(self) -> None:
         """Have the answer waited for with `outcome`, by another thread."""
@@ -136,11 +137,6 @@ class Unit(Generic[T]):
         if self.error is not None:
             raise self.error
         return self.result  # type: ignore[return-value]
-
-    async def answer(self) -> T:
-        """The result, or the error raised; awaits it."""
-        assert self.future is not None
-        return await self.future
 
     def settle(self) -> None:
         """Give a future its answer; to be called on its event loop."""
@@ -157,10 +153,10 @@ def answer(units: Iterable[Unit[Any]]) -> None:
     """Tell everyone who waits for these units, each event loop with a single call."""
     loops: dict[asyncio.AbstractEventLoop, list[Unit[Any]]] = {}
     for unit in units:
-        if unit.answered is not None:
-            unit.answered.release()
-        elif unit.future is not None:
+        if unit.future is not None:
             loops.setdefault(unit.future.get_loop(), []).append(unit)
+        elif unit.answered is not None:
+            unit.answered.release()
     for loop, waiting in loops.items():
         try:
             loop.call_soon_threadsafe(_settle_all, waiting)

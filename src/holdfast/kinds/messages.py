@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from holdfast import codec
-from holdfast.clock import number_in, numbered, to_datetime
+from holdfast.clock import number_in, to_datetime
 from holdfast.contract import Kind, every_page, operation, query
 from holdfast.edges import Count, Id, Name, Object, PageSize, Value
 from holdfast.engine import Row
@@ -225,7 +225,7 @@ class Messages(Kind):
         if draft.id is not None:
             tx.run("message_unhide", session=no, id=draft.id)
         row_no = tx.new_no()
-        id = draft.id or numbered(tx.new_id(), row_no)
+        id = draft.id or tx.new_id(row_no)
         tx.run(
             "message_add",
             no=row_no,

@@ -206,7 +206,7 @@ class Loan:
     async def begun(self) -> "Loan":
         """Wait until the transaction has begun."""
         try:
-            await self._begun.answer()
+            await self._answer_to(self._begun)
         except asyncio.CancelledError:
             self._steps.put(self._unit(self._drop))  # it ends as soon as it begins
             raise
@@ -293,15 +293,19 @@ class Loan:
 
     def _unit(self, work: Work[T]) -> Unit[T]:
         unit = Unit(work, self._terms, self._clock)
-        unit.awaited(self._loop.create_future())
+        unit.awaited(self._loop)
         return unit
+
+    async def _answer_to(self, unit: Unit[T]) -> T:
+        assert unit.future is not None
+        return await unit.future
 
     async def _put(self, unit: Unit[T]) -> T:
         with self._mutex:
             if self._over is not None:
                 raise self._over
             self._steps.put(unit)
-        return await unit.answer()
+        return await self._answer_to(unit)
 
 
 def _nothing(_: object) -> None:
