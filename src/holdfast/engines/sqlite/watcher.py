@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 import apsw
 
+from holdfast.errors import HoldfastError
+
 _ACTIVE_SECONDS = 0.005
 _IDLE_SECONDS = 0.02
 _STAYS_ACTIVE_SECONDS = 0.25
@@ -67,8 +69,7 @@ class Watcher:
         self._wake_all()
 
     def _poll(self) -> None:
-        connection = self._connect()
-        cursor = connection.cursor()
+        connection: apsw.Connection | None = None
         version: object = None
         active_until = 0.0
         while self._wanted():
@@ -76,14 +77,16 @@ class Watcher:
             self._nudged.wait(_IDLE_SECONDS if idle else _ACTIVE_SECONDS)
             self._nudged.clear()
             try:
-                ((found,),) = cursor.execute("pragma data_version").fetchall()
-            except apsw.Error:
-                found = None  # let the followers meet the error themselves
+                connection = connection or self._connect()
+                found: object = connection.pragma("data_version")
+            except (apsw.Error, HoldfastError):
+                found = object()  # news each time: the followers will meet the error
             if found != version:
                 version = found
                 active_until = time.monotonic() + _STAYS_ACTIVE_SECONDS
                 self._wake_all()
-        connection.close()
+        if connection is not None:
+            connection.close()
 
     def _wanted(self) -> bool:
         with self._mutex:
