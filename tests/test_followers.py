@@ -178,3 +178,8 @@ def test_a_crash_in_between_leaves_neither_the_effect_nor_the_place(open_store, 
     index.apply(count, limit=5)
     assert (index.cursor, counted(store)) == (5, [1, 2, 3, 4, 5])
     assert os.path.exists(path)
+
+
+def test_a_follower_is_one_owners_and_refused_across_owners(store):
+    with pytest.raises(errors.Refused, match="owned_by"):
+        store.across_owners().journal.follower("index")

@@ -19,7 +19,7 @@ from holdfast.contract import Kind, Operation
 from holdfast.core import Core, Usage
 from holdfast.engine import Report, Terms
 from holdfast.faces import async_face
-from holdfast.journal import Change, names_of
+from holdfast.journal import Change, names_of, refuse_across
 from holdfast.kinds.leases import Lease
 from holdfast.page import Page
 from holdfast.runtime.aworking import AsyncHeldLease, AsyncWork, held, work
@@ -71,7 +71,11 @@ class AsyncStoreJournal(AsyncJournal):
             yield change
 
     def follower(self, name: str) -> AsyncFollower:
-        """A follower that keeps its place in the journal with its effects."""
+        """A follower that keeps its place in the journal with its effects.
+
+        Raises `Refused` across owners: its place and its effects are one owner's.
+        """
+        refuse_across(getattr(self._kind, "all_owners", False))
         return AsyncFollower(name, self._target)
 
 

@@ -55,6 +55,15 @@ class Stretch(msgspec.Struct, frozen=True):
     reached: int
 
 
+def refuse_across(all_owners: bool) -> None:
+    """Raise `Refused` for what one owner's journal can do, and all owners' cannot."""
+    if all_owners:
+        raise Refused(
+            "across owners nothing is written, and a follower's place is one owner's: "
+            "use store.owned_by(owner).journal"
+        )
+
+
 def names_of(value: object, name: str, limits: Limits) -> tuple[str, ...]:
     """Names of kinds, or of their records."""
     if isinstance(value, str) or not isinstance(value, Iterable):
@@ -129,8 +138,7 @@ class Journal(Kind):
         Raises `Refused` if it is there already or past it: another process with the
         same name was first, and this one's effects must not be kept.
         """
-        if self.all_owners:
-            raise Refused("across owners nothing is written: use store.journal")
+        refuse_across(self.all_owners)
         row = self.tx.one("follower_get", owner=self.owner, name=name)
         if row and row[0] >= to:
             raise Refused(

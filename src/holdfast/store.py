@@ -17,7 +17,7 @@ from holdfast.contract import Kind, Operation
 from holdfast.core import Core, Usage
 from holdfast.engine import Report, Terms
 from holdfast.faces import face
-from holdfast.journal import Change, Journal, names_of
+from holdfast.journal import Change, Journal, names_of, refuse_across
 from holdfast.kinds.leases import Lease, Leases
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.tasks import Tasks
@@ -88,7 +88,11 @@ class StoreJournal(Journal):
         )
 
     def follower(self, name: str) -> Follower:
-        """A follower that keeps its place in the journal with its effects."""
+        """A follower that keeps its place in the journal with its effects.
+
+        Raises `Refused` across owners: its place and its effects are one owner's.
+        """
+        refuse_across(self.all_owners)
         return Follower(name, self._target)
 
 
