@@ -356,3 +356,14 @@ def test_a_store_that_cannot_be_opened_keeps_no_file_open(path, monkeypatch):
     monkeypatch.setattr("holdfast.engines.sqlite.engine.bring_up", fail)
     with pytest.raises((MemoryError, HoldfastError)):
         holdfast.open(path)
+
+
+def test_a_look_at_a_store_leaves_nothing_beside_it(tmp_path):
+    path = tmp_path / "agent.db"
+    with holdfast.open(path) as store:
+        store.sessions.create(id="talk")
+    with holdfast.open(path, read_only=True) as store:
+        assert store.sessions.get("talk").id == "talk"
+        with pytest.raises(Refused):
+            store.sessions.create(id="more")
+    assert [found.name for found in tmp_path.iterdir()] == ["agent.db"]

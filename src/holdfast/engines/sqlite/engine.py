@@ -186,7 +186,13 @@ class SqliteEngine:
         )
 
     def _connect_to_read(self) -> apsw.Connection:
-        return self._connect(read_only=self._options.read_only)
+        """A connection that will only read.
+
+        It may write, where it is allowed to: so that the last one to close takes the
+        log away with it, and a look at a store leaves nothing beside the file.
+        """
+        kept = self._file is not None and not self._file.writable()
+        return self._connect(read_only=self._options.read_only and kept)
 
     def _open(self) -> Writer | None:
         ready = self._file is not None and is_ready(

@@ -131,6 +131,10 @@ class Place:
                 "store, put the file back, and open it again"
             )
 
+    def writable(self) -> bool:
+        """Whether this process may write to the file."""
+        return os.access(self.path, os.W_OK)
+
     def log_bytes(self) -> int:
         """How large the write-ahead log is; 0 if there is none."""
         try:
