@@ -79,15 +79,7 @@ def _newest(much: Path, little: Path) -> Line:
                 lambda: other.sessions.messages("short", last=NEWEST),
             ]
         )
-    return compared(
-        "newest 20 messages of 100,000",
-        ours,
-        theirs,
-        against="of 100",
-        unit="µs",
-        durability="",
-        goal=TWICE,
-    )
+    return _of_both("newest 20 messages of 100,000", ours, theirs)
 
 
 def _listing(much: Path, little: Path) -> Line:
@@ -98,8 +90,13 @@ def _listing(much: Path, little: Path) -> Line:
                 lambda: other.sessions.list(limit=LISTED),
             ]
         )
+    return _of_both("50 of 100,000 sessions", ours, theirs)
+
+
+def _of_both(title: str, ours: list[float], theirs: list[float]) -> Line:
+    """A line that holds the large store's figure against the small one's."""
     return compared(
-        "50 of 100,000 sessions",
+        title,
         ours,
         theirs,
         against="of 100",

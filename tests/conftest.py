@@ -58,6 +58,17 @@ def path(tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def talk(path: str) -> Iterator[holdfast.Store]:
+    """A store with a session `talk`, for tests that may close it by themselves."""
+    store = holdfast.open(path)
+    store.sessions.create(id="talk")
+    yield store
+    store.close()
+    with holdfast.open(path) as store:
+        assert store.check().problems == ()
+
+
+@pytest.fixture
 def open_store(path: str) -> Iterator[Callable[..., holdfast.Store]]:
     """Opens stores on one file, any number of times; each is closed at the end."""
     opened: list[holdfast.Store] = []

@@ -23,17 +23,6 @@ from killing import Worker
 from turns import JOIN_SECONDS, joined, turn_held
 
 
-@pytest.fixture
-def talk(path):
-    """A store that a test closes by itself."""
-    store = holdfast.open(path)
-    store.sessions.create(id="talk")
-    yield store
-    store.close()
-    with holdfast.open(path) as store:
-        assert store.check().problems == ()
-
-
 def threads(count: int, work: Any) -> list[threading.Thread]:
     made = [threading.Thread(target=work, args=(n,)) for n in range(count)]
     for thread in made:

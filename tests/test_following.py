@@ -201,7 +201,7 @@ def tell_each(writer, count):
 
 
 def test_an_idle_follower_takes_less_than_a_hundredth_of_a_core(path):
-    """The bound is 3 % here, for a machine that does other things as well."""
+    """The quietest of three seconds counts: the machine does other things as well."""
     idle = (
         "import sys, threading, time; sys.path.insert(0, {source!r}); import holdfast\n"
         "with holdfast.open({path!r}) as store:\n"
@@ -209,15 +209,16 @@ def test_an_idle_follower_takes_less_than_a_hundredth_of_a_core(path):
         "        for _ in store.journal.follow(): pass\n"
         "    thread = threading.Thread(target=follow); thread.start()\n"
         "    threading.Event().wait(0.5)\n"
-        "    began = time.process_time()\n"
-        "    threading.Event().wait(2)\n"
-        "    print(time.process_time() - began)\n"
+        "    for _ in range(3):\n"
+        "        began = time.process_time()\n"
+        "        threading.Event().wait(1)\n"
+        "        print(time.process_time() - began)\n"
     )
     source = str(Path(holdfast.__file__).parents[1])
     code = idle.format(source=source, path=path)
     command = [sys.executable, "-c", code]
-    spent = float(subprocess.check_output(command, text=True, timeout=60))
-    assert 0 < spent < 2 * 0.03
+    said = subprocess.check_output(command, text=True, timeout=60)
+    assert 0 < min(float(seconds) for seconds in said.split()) < 0.01
 
 
 @pytest.mark.parametrize("face", ["sync", "async"])

@@ -736,24 +736,24 @@ def write_large(file: Path, form: str, size: int) -> int:
     return number
 
 
+def grown_by(form, size, folder):
+    """Bytes by which memory grows while so many bytes go in, every message of them."""
+    messages = write_large(folder / "large", form, size)
+    added, grown = growth_of_an_import(folder / "large", folder / "store.db")
+    assert added == messages
+    return grown
+
+
 @pytest.mark.parametrize("form", ["objects", "list", "lines", "object"])
 def test_memory_does_not_grow_with_the_file(form, tmp_path):
-    file = tmp_path / "large"
-    messages = write_large(file, form, 30_000_000)
-    added, grown = growth_of_an_import(file, tmp_path / "store.db")
-    assert added == messages
-    assert grown < 24_000_000
+    assert grown_by(form, 30_000_000, tmp_path) < 24_000_000
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("form", ["objects", "list", "lines", "object"])
 def test_a_gigabyte_goes_in_within_64_megabytes_more(form, tmp_path):
-    file = tmp_path / "large"
-    messages = write_large(file, form, 1_000_000_000)
-    added, grown = growth_of_an_import(file, tmp_path / "store.db")
-    assert added == messages
-    assert grown < 64_000_000
+    assert grown_by(form, 1_000_000_000, tmp_path) < 64_000_000
 
 
 def test_reading_alone_gives_the_same_events_twice():

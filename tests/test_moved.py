@@ -18,17 +18,6 @@ from holdfast.errors import Busy, Moved
 from killing import Worker
 
 
-@pytest.fixture
-def talk(path):
-    """A store that a test closes by itself."""
-    store = holdfast.open(path)
-    store.sessions.create(id="talk")
-    yield store
-    store.close()
-    with holdfast.open(path) as store:
-        assert store.check().problems == ()
-
-
 def _in_transaction(store: holdfast.Store) -> None:
     with store.transaction() as tx:
         tx.sessions.append("talk", "user", "lost")
