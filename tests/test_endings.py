@@ -18,6 +18,7 @@ import pytest
 
 import holdfast
 from holdfast.engines.sqlite import loans
+from holdfast.engines.sqlite.turn import Turn
 from holdfast.errors import CannotOpen, Closed
 from killing import Worker
 from turns import JOIN_SECONDS, joined, turn_held
@@ -248,6 +249,22 @@ def test_an_interrupt_just_as_the_turn_is_given_costs_nobody_the_turn(
     joined(*calling)
     joined(*threads(1, lambda _: talk.sessions.append("talk", "user", "after")))
     assert len(hurt) == 1
+    assert talk.sessions.get("talk").message_count == 1
+
+
+def test_an_interrupt_before_the_turn_is_held_on_to_costs_nobody_the_turn(
+    talk, monkeypatch
+):
+    take = Turn.take
+
+    def interrupted(turn: Turn, seconds: float | None = None) -> None:
+        take(turn, seconds)  # what it gives is dropped, as the exception drops it
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Turn, "take", interrupted)
+        talk.sessions.append("talk", "user", "never")
+    joined(*threads(1, lambda _: talk.sessions.append("talk", "user", "after")))
     assert talk.sessions.get("talk").message_count == 1
 
 
