@@ -7,7 +7,6 @@ import asyncio
 import functools
 import os
 import queue
-import random
 import signal
 import threading
 import time
@@ -266,32 +265,6 @@ def test_an_interrupt_before_the_turn_is_held_on_to_costs_nobody_the_turn(
         talk.sessions.append("talk", "user", "never")
     joined(*threads(1, lambda _: talk.sessions.append("talk", "user", "after")))
     assert talk.sessions.get("talk").message_count == 1
-
-
-def test_ctrl_c_at_any_moment_of_a_lone_caller_leaves_the_store_in_use(talk):
-    chance = random.Random(4)
-    kept = interrupts = 0
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        for _ in range(300):
-            try:
-                signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.00005, 0.003))
-                while True:
-                    talk.sessions.append("talk", "user", "on and on")
-                    kept += 1
-            except KeyboardInterrupt:
-                interrupts += 1
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    assert interrupts == 300
-    joined(*threads(1, lambda _: talk.sessions.append("talk", "user", "after")))
-    found = talk.sessions.get("talk").message_count
-    assert kept < found <= kept + 1 + interrupts
 
 
 # Forked.
