@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ import holdfast
 from driving import Driven
 from holdfast.clock import ManualClock
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A shell's background job is started with Ctrl-C ignored, and tests try Ctrl-C."""
 ENGINES = ("memory", "file")
 FACES = ("sync", "async")
 
