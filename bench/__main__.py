@@ -22,6 +22,7 @@ from bench import (
     importing,
     many_callers,
     one_caller,
+    postgres,
     processes,
     reading,
     starting,
@@ -38,6 +39,7 @@ MEASURES: dict[str, Callable[[Run, Peers | None], list[Line]]] = {
     "reading": reading.measure,
     "importing": importing.measure,
     "starting": starting.measure,
+    "postgres": postgres.measure,
 }
 
 

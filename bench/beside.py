@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from bench.rounds import ROOT, Load
 
@@ -24,11 +23,26 @@ SQLITE_SAVER = "LangGraph SqliteSaver"
 ASYNC_SAVER = "LangGraph AsyncSqliteSaver"
 ASYNC_SAVER_100 = "AsyncSqliteSaver, 100 tasks"
 
+POSTGRES_SAVER = "LangGraph AsyncPostgresSaver, one connection"
+PIPELINED_SAVER = "LangGraph AsyncPostgresSaver, one pipeline"
+POOLED_SAVER = "LangGraph AsyncPostgresSaver, a pool of 16"
+LEAST_SAVER = "the same, of a bare text instead of a list of messages"
+POSTGRES_SESSION = "OpenAI Agents SQLAlchemySession"
+DBOS_STEPS = "DBOS steps, asyncio"
+DBOS_THREADS = "DBOS steps, threads"
+
 LOADS = {
     SQLITE_SESSION: "add_items",
     SQLITE_SAVER: "put",
     ASYNC_SAVER: "aput",
     ASYNC_SAVER_100: "aput_100",
+    POSTGRES_SAVER: "aput",
+    PIPELINED_SAVER: "aput_pipelined",
+    POOLED_SAVER: "aput_pooled",
+    LEAST_SAVER: "aput_inline",
+    POSTGRES_SESSION: "add_items",
+    DBOS_STEPS: "dbos",
+    DBOS_THREADS: "dbos_threads",
 }
 
 
@@ -45,16 +59,16 @@ class Peers:
 
     def load(self, peer: str, count: int) -> Load:
         """A load of `count` operations of one peer; its figure is their rate."""
+        return lambda folder: self.rate(peer, count, folder=str(folder))
 
-        def load(folder: Path) -> float:
-            asked = {"load": LOADS[peer], "folder": str(folder), "count": count}
-            said = self._ask(json.dumps(asked))
-            if "error" in said:
-                raise PeerError(f"{peer}: {said['error']}")
-            self.durability[peer] = str(said["durability"])
-            return float(str(said["rate"]))
-
-        return load
+    def rate(self, peer: str, count: int, **place: str) -> float:
+        """The rate of `count` operations of one peer, in a `folder` or at a `url`."""
+        asked = {"load": LOADS[peer], "count": count, **place}
+        said = self._ask(json.dumps(asked))
+        if "error" in said:
+            raise PeerError(f"{peer}: {said['error']}")
+        self.durability[peer] = str(said["durability"])
+        return float(str(said["rate"]))
 
     def _ask(self, line: str) -> dict[str, object]:
         assert self._process.stdin is not None

@@ -87,8 +87,8 @@ def show(
     console.print(
         f"{sum(judged)} of {len(judged)} goals met"
         f"{' (a quick run: read it with care)' if quick else ''}."
-        " The level is SQLite's `synchronous`, over a write-ahead log; a peer's is its"
-        " own choice."
+        " The level is SQLite's `synchronous`, over a write-ahead log, or PostgreSQL's"
+        " `fsync`; a peer's is its own choice."
     )
     console.print(
         f"Python {on['python']}, SQLite {on['sqlite']}, {on['cores']} cores, load"

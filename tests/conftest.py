@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import pytest
 import holdfast
 from driving import Driven
 from holdfast.clock import ManualClock
+from postgres import fresh_schema
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell's background job is started with Ctrl-C ignored, and tests try Ctrl-C."""
-ENGINES = ("memory", "file")
+ENGINES = ("memory", "file", "postgres")
 FACES = ("sync", "async")
 
 
@@ -46,12 +48,24 @@ def store(
 ) -> Iterator[Any]:
     """A store on each engine, through each face; sound, and tidied away, at the end."""
     engine, face = request.param
-    target = ":memory:" if engine == "memory" else str(tmp_path / "agent.db")
-    opened = holdfast.open(target, clock=clock)
-    yield opened if face == "sync" else Driven(opened.aio, loop)
-    report = opened.check()
-    opened.close()
-    assert report.problems == ()
+    with place_on(engine, tmp_path) as target:
+        opened = holdfast.open(target, clock=clock)
+        yield opened if face == "sync" else Driven(opened.aio, loop)
+        report = opened.check()
+        opened.close()
+        assert report.problems == ()
+
+
+@contextmanager
+def place_on(engine: str, folder: Path) -> Iterator[str]:
+    """A target on an engine, where no store is yet."""
+    if engine == "memory":
+        yield ":memory:"
+    elif engine == "file":
+        yield str(folder / "agent.db")
+    else:
+        with fresh_schema() as url:
+            yield url
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
-"""Cutting: making a store fail before the n-th statement that it gives to SQLite."""
+"""Cutting: making a store fail before the n-th statement that it gives its engine."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import apsw
+import pytest
 
 from holdfast.engine import Terms
+from holdfast.engines.postgres.wire import Bound, Values, Wire
 
 
 class Cut(Exception):
@@ -18,8 +20,10 @@ class Knife:
 
     def __init__(self, store: Any) -> None:
         core = store._core
-        writing = core.unit(lambda tx: tx._connection, Terms())
-        self._connection = core.engine.write(writing)
+        self._connection = None
+        if not core.engine.place.startswith("postgresql:"):
+            writing = core.unit(lambda tx: tx._connection, Terms())
+            self._connection = core.engine.write(writing)
         self.seen: list[str] = []
         self.fell = False
 
@@ -36,9 +40,27 @@ class Knife:
                 raise error
             return True
 
+        if self._connection is None:
+            with _traced(trace):
+                yield
+            return
         self._connection.exec_trace = trace
         try:
             yield
         finally:
             with suppress(apsw.ConnectionClosedError):  # it failed, and was replaced
                 self._connection.exec_trace = None
+
+
+@contextmanager
+def _traced(trace: Callable[[object, str, object], bool]) -> Iterator[None]:
+    """Have every statement that goes to PostgreSQL meanwhile passed to `trace`."""
+    send = Wire._send
+
+    def traced(wire: Wire, what: Bound, values: Values) -> None:
+        trace(wire, what.text.decode(), values)
+        send(wire, what, values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Wire, "_send", traced)
+        yield

@@ -205,16 +205,20 @@ def example(name: str) -> Example:
 
 
 def dump(store: Any, owner: str | None = None) -> dict[str, list[dict[str, Any]]]:
-    """Every row of every table (or those of one owner), as SQLite has it.
+    """Every row of every table (or those of one owner), as the engine has it.
 
     Read through the store's own engine: another open file would drop its locks.
     """
 
-    def rows(tx: Any) -> dict[str, list[dict[str, Any]]]:
-        tables = tx.ask("select name from sqlite_schema where type = 'table'")
-        return {name: _rows(tx, name) for (name,) in sorted(tables)}
-
     core = store._core
+    known = _POSTGRES if core.engine.place.startswith("postgresql:") else _SQLITE
+
+    def rows(tx: Any) -> dict[str, list[dict[str, Any]]]:
+        columns: dict[str, list[str]] = {}
+        for table, column in tx.ask(known):
+            columns.setdefault(table, []).append(column)
+        return {table: _rows(tx, table, columns[table]) for table in columns}
+
     found = core.engine.read(core.unit(rows, Terms()))
     if owner is None:
         return found
@@ -224,7 +228,14 @@ def dump(store: Any, owner: str | None = None) -> dict[str, list[dict[str, Any]]
     }
 
 
-def _rows(tx: Any, table: str) -> list[dict[str, Any]]:
-    columns = [row[1] for row in tx.ask(f"pragma table_info({table})")]
-    rows = sorted(tx.ask(f"select * from {table}"), key=repr)
+_SQLITE = """select t.name, c.name from sqlite_schema t
+    join pragma_table_info(t.name) c where t.type = 'table' order by t.name, c.cid"""
+_POSTGRES = """select table_name, column_name from information_schema.columns
+    where table_schema = current_schema() and table_name <> 'receipt'
+    order by table_name, ordinal_position"""
+"""Every column of every table that says what a store holds."""
+
+
+def _rows(tx: Any, table: str, columns: list[str]) -> list[dict[str, Any]]:
+    rows = sorted(tx.ask(f"select {', '.join(columns)} from {table}"), key=repr)
     return [dict(zip(columns, row, strict=True)) for row in rows]

@@ -11,7 +11,7 @@ import holdfast
 from cutting import Cut, Knife
 from examples import WRITING, dump, example, furnish
 from holdfast.clock import ManualClock
-from holdfast.engine import Transaction
+from holdfast.engines.postgres.transaction import PostgresTransaction
 from holdfast.engines.sqlite.transaction import SqliteTransaction
 from holdfast.errors import HoldfastError
 
@@ -114,8 +114,8 @@ def test_a_follower_that_is_cut_keeps_neither_its_effect_nor_its_place(open_stor
 @pytest.mark.parametrize("name", ["sessions.clear", "sessions.delete"])
 def test_a_large_deletion_that_is_cut_leaves_every_message(ada, name, monkeypatch):
     monkeypatch.setattr("holdfast.kinds.messages._SWEPT_AT_ONCE", 2)
-    monkeypatch.setattr(Transaction, "untidy", lambda tx: None)
-    monkeypatch.setattr(SqliteTransaction, "untidy", lambda tx: None)
+    for engine in (SqliteTransaction, PostgresTransaction):
+        monkeypatch.setattr(engine, "untidy", lambda tx: None)
     cut_everywhere(ada, lambda: ada.call(name, {"id": "talk"}))
     assert [row["kind"] for row in dump(ada)["leftover"]] == ["sessions"]
 
@@ -188,7 +188,7 @@ def _cut_units(monkeypatch, place):
 
         return counted
 
-    for name in ("one", "all", "run", "fields"):
+    for name in ("one", "all", "run", "put", "fields"):
         method = getattr(SqliteTransaction, name)
         monkeypatch.setattr(SqliteTransaction, name, counting(method))
     return done

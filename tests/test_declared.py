@@ -5,6 +5,7 @@ import pytest
 import holdfast
 from holdfast import codec, declared, errors
 from holdfast.edges import Id, PageSize, Value
+from holdfast.engines.postgres.transaction import PostgresTransaction
 from holdfast.engines.sqlite.transaction import SqliteTransaction
 from holdfast.page import Page, cursor_of, place_of
 
@@ -211,8 +212,8 @@ def cut(monkeypatch):
     """Has the n-th statement from now fail before it runs (0: none does)."""
     left = [0]
 
-    def cutting(method):
-        real = getattr(SqliteTransaction, method)
+    def cutting(engine, method):
+        real = getattr(engine, method)
 
         def run(self, name, /, **values):
             if name.startswith("note_"):
@@ -223,8 +224,10 @@ def cut(monkeypatch):
 
         return run
 
-    for method in ("one", "all", "run", "fields"):
-        monkeypatch.setattr(SqliteTransaction, method, cutting(method))
+    for method in ("all", "run", "put", "fields"):
+        for engine in (SqliteTransaction, PostgresTransaction):
+            monkeypatch.setattr(engine, method, cutting(engine, method))
+    monkeypatch.setattr(SqliteTransaction, "one", cutting(SqliteTransaction, "one"))
     return lambda number: left.__setitem__(0, number)
 
 

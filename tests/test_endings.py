@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast.engines.sqlite import loans
+from holdfast.engines.sqlite import tickets
 from holdfast.engines.sqlite.turn import Turn
 from holdfast.errors import CannotOpen, Closed
 from killing import Worker
@@ -227,13 +227,13 @@ def test_an_interrupt_while_waiting_for_the_turn_costs_nobody_the_turn(talk):
 def test_an_interrupt_just_as_the_turn_is_given_costs_nobody_the_turn(
     talk, monkeypatch
 ):
-    wait = loans.Ticket.wait
+    wait = tickets.Ticket.wait
 
-    def interrupted(ticket: loans.Ticket) -> None:
+    def interrupted(ticket: tickets.Ticket) -> None:
         wait(ticket)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loans.Ticket, "wait", interrupted)
+    monkeypatch.setattr(tickets.Ticket, "wait", interrupted)
     hurt: list[BaseException] = []
 
     def caller(_: int) -> None:

@@ -3,8 +3,9 @@
 Answers for: driving OpenAI Agents' SQLiteSession and LangGraph's SqliteSaver and
 AsyncSqliteSaver, each as its documentation shows, with what it sets by itself.
 Leaves to others: rounds and ratios (`bench.beside` sends a line a load).
-Always holds: a line of JSON in, `{"load", "folder", "count"}`; a line of JSON out,
-`{"rate", "durability"}`, or `{"error"}`.
+Always holds: a line of JSON in, `{"load", "count"}` and a `"folder"`, or a `"url"` for
+those on PostgreSQL (`on_postgres`); a line of JSON out, `{"rate", "durability"}`, or
+`{"error"}`.
 
 A LangGraph put saves the whole state of a thread. The state here is a single message
 of 200 bytes, however long the thread: the least that it can be. It is made before the
@@ -116,6 +117,12 @@ LOADS: dict[str, Callable[[Path, int], Coroutine[Any, Any, float]]] = {
 
 def answer(asked: dict[str, Any]) -> dict[str, Any]:
     """Run one load; returns its rate and its durability."""
+    if "url" in asked:
+        import on_postgres  # noqa: PLC0415  # DBOS loads slowly
+
+        load, count = on_postgres.LOADS[asked["load"]], int(asked["count"])
+        rate = count / asyncio.run(load(asked["url"], count))
+        return {"rate": rate, "durability": "the server's"}
     path = Path(asked["folder"]) / "peer.db"
     name, count = asked["load"], int(asked["count"])
     took = put(path, count) if name == "put" else asyncio.run(LOADS[name](path, count))

@@ -9,7 +9,7 @@ checked before its unit starts; it never commits, waits or reads a clock by itse
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 
 from holdfast import edges
@@ -29,7 +29,7 @@ K = TypeVar("K", bound="Kind")
 class Operation:
     """A method of a kind, as the registry knows it."""
 
-    __slots__ = ("_checks", "function", "name", "paged", "reads")
+    __slots__ = ("_checks", "_id_at", "function", "name", "paged", "reads")
 
     def __init__(
         self, function: Callable[..., Any], *, reads: bool, paged: bool = False
@@ -38,6 +38,7 @@ class Operation:
         self.name = function.__name__
         self.reads = reads
         self.paged = paged
+        self._id_at = _place_of_id(function) if not reads else None
         self._checks: tuple[tuple[Any, ...], dict[str, Any], set[str]] | None = None
 
     def prepare(
@@ -74,6 +75,17 @@ class Operation:
         self._checks = tuple((name, named[name]) for name in places), named, optional
         return self._checks
 
+    def run(self, kind: "Kind", args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Carry it out, its arguments checked already.
+
+        One that writes locks its record first: what it then reads stays so.
+        """
+        if self._id_at is not None:
+            id = args[self._id_at] if len(args) > self._id_at else kwargs.get("id")
+            if id is not None:
+                kind.lock(id)
+        return self.function(kind, *args, **kwargs)
+
     @property
     def signature(self) -> inspect.Signature:
         """The method's signature, `self` included."""
@@ -88,7 +100,17 @@ class Operation:
         checked, named = self.prepare(args, kwargs, kind.tx.limits)
         if self.paged:
             return each(functools.partial(self.function, kind, *checked, **named))
-        return self.function(kind, *checked, **named)
+        return self.run(kind, checked, named)
+
+
+def _place_of_id(function: Callable[..., Any]) -> int | None:
+    """Where among its arguments `id` stands; past all of them if it has to be named."""
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    for place, parameter in enumerate(parameters):
+        if parameter.name == "id":
+            named = parameter.kind is parameter.KEYWORD_ONLY
+            return len(parameters) if named else place
+    return None
 
 
 def operation(function: F) -> F:
@@ -166,6 +188,13 @@ class Kind:
     def tidy(self, limit: int) -> bool:
         """Delete at most `limit` rows that are out of sight; whether some are left."""
         return False
+
+    def lock(self, id: str) -> None:
+        """Keep other transactions from writing to a record until this one ends.
+
+        Done before every operation that writes and has an `id`.
+        """
+        self.tx.lock(self.name, id)
 
     def guard(self, id: str) -> None:
         """Let a write to a record pass only if no other holder has a live lease on it.

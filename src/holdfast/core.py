@@ -89,8 +89,8 @@ class Core:
     ) -> Work[Any]:
         """What an operation does in a transaction, its arguments checked already."""
         checked, named = operation.prepare(args, kwargs, self.limits)
-        function = operation.function
-        return lambda tx: function(kind(tx), *checked, **named)
+        run = operation.run
+        return lambda tx: run(kind(tx), checked, named)
 
     def named(
         self, name: str, args: Mapping[str, Any]
@@ -201,11 +201,12 @@ def fenced(work: Work[T]) -> Work[T]:
 
 def _once(work: Work[T], key: str) -> Work[T]:
     def once(tx: Transaction) -> T:
+        tx.lock("once", key)
         row = tx.one("once_get", owner=tx.terms.owner, key=key)
         if row is not None:
             return codec.decode(row[0])  # type: ignore[no-any-return]
         text = edges.document_of(work(tx), "the result", tx.limits).text
-        tx.run("once_put", owner=tx.terms.owner, key=key, result=text, now=tx.now)
+        tx.put("once_put", owner=tx.terms.owner, key=key, result=text, now=tx.now)
         return codec.decode(text)  # type: ignore[no-any-return]
 
     return once

@@ -70,6 +70,23 @@ class Transaction:
         """Run a named statement; how many rows it changed."""
         raise NotImplementedError
 
+    def put(self, name: str, /, **values: object) -> None:
+        """Run a named statement of which nothing is asked.
+
+        It may be sent together with the next one; if it fails, that is told by the end
+        of the transaction, or of the savepoint that it stands in.
+        """
+        raise NotImplementedError
+
+    def lock(self, kind: str, id: str) -> None:
+        """Keep every other transaction from writing to a record until this one ends.
+
+        What is read after this is still so when this transaction commits, as long as
+        all who write to the record lock it. Every operation that writes has locked the
+        record that its `id` names.
+        """
+        raise NotImplementedError
+
     def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:
         """The first row of a named statement, by its columns' names, or None."""
         raise NotImplementedError
@@ -80,6 +97,10 @@ class Transaction:
 
     def new_no(self) -> int:
         """The number for a row that this transaction is about to add."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Do nothing more from here on: what was lent to a caller may still be held."""
         raise NotImplementedError
 
     def savepoint(self) -> AbstractContextManager[None]:
@@ -279,7 +300,11 @@ class Loan(Protocol):
         ...
 
 
-_ENGINES: Mapping[str, str] = {"sqlite": "holdfast.engines.sqlite"}
+_ENGINES: Mapping[str, str] = {
+    "sqlite": "holdfast.engines.sqlite",
+    "postgresql": "holdfast.engines.postgres",
+    "postgres": "holdfast.engines.postgres",
+}
 
 
 def open_engine(target: str, parts: tuple[Part, ...], options: Options) -> Engine:

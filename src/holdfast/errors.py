@@ -20,10 +20,11 @@
     │   ├── Moved         the file was moved or replaced while it was open
     │   └── Closed        the store was closed, or belongs to a parent process
     ├── Busy              another process kept the store for too long
+    ├── Unreachable       the database server is gone; nothing of this write was kept
     ├── TimedOut          a transaction ran past its time, and was rolled back
     ├── StorageFull       the disk is full; what was acknowledged is there
     ├── StorageFailed     the disk failed; what was acknowledged is there
-    ├── OutcomeUnknown    the disk failed in a commit: it may or may not be there
+    ├── OutcomeUnknown    disk or server failed in a commit: it may be there or not
     └── Trimmed           the journal no longer reaches back that far
 
 Answers for: what can go wrong, said in terms of the caller's world.
@@ -135,6 +136,10 @@ class Busy(HoldfastError):
     """Another process or transaction kept the store for too long."""
 
 
+class Unreachable(HoldfastError):
+    """The database server cannot be reached; nothing of this write was kept."""
+
+
 class TimedOut(HoldfastError):
     """A transaction ran past its time; all of it was rolled back."""
 
@@ -148,7 +153,7 @@ class StorageFailed(HoldfastError):
 
 
 class OutcomeUnknown(HoldfastError):
-    """The disk failed in a commit: this write may or may not be there afterwards."""
+    """Disk or server failed in a commit: this write may or may not be there."""
 
 
 class Trimmed(HoldfastError):

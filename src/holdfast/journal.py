@@ -139,13 +139,14 @@ class Journal(Kind):
         same name was first, and this one's effects must not be kept.
         """
         refuse_across(self.all_owners)
+        self.tx.lock(self.name, name)
         row = self.tx.one("follower_get", owner=self.owner, name=name)
         if row and row[0] >= to:
             raise Refused(
                 f"the follower {name!r} is at {row[0]} already: another process works "
                 "under this name; nothing was written"
             )
-        self.tx.run(
+        self.tx.put(
             "follower_put", owner=self.owner, name=name, cursor=to, now=self.tx.now
         )
         return to

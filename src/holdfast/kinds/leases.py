@@ -50,6 +50,7 @@ class Leases(Kind):
         Raises `NotFound` (the record), `Held` (another holder's lease lives), `Refused`
         (a kind without records to lease).
         """
+        self.tx.lock(kind, id)
         self._exists(kind, id)
         row = self.tx.one("lease_get", kind=kind, owner=self.owner, id=id)
         if row is not None and row[2] > self.tx.now and row[0] != holder:
@@ -59,7 +60,7 @@ class Leases(Kind):
             )
         fence = 1 if row is None else row[1] + 1
         until = self.tx.now + round(seconds * 1_000_000)
-        self.tx.run(
+        self.tx.put(
             "lease_put",
             kind=kind,
             owner=self.owner,
@@ -73,6 +74,7 @@ class Leases(Kind):
     @operation
     def renew(self, kind: Name, id: Id, *, fence: Count, seconds: Seconds) -> Lease:
         """Let a lease end so many seconds from now. Raises `Fenced` if it is over."""
+        self.tx.lock(kind, id)
         holder = self._live(kind, id, fence)
         until = self.tx.now + round(seconds * 1_000_000)
         self._extend(kind, id, fence, until)
@@ -81,6 +83,7 @@ class Leases(Kind):
     @operation
     def release(self, kind: Name, id: Id, *, fence: Count) -> bool:
         """End a lease; False if it was over already."""
+        self.tx.lock(kind, id)
         row = self.tx.one("lease_get", kind=kind, owner=self.owner, id=id)
         if row is None or row[1] != fence or row[2] <= self.tx.now:
             return False
@@ -95,6 +98,9 @@ class Leases(Kind):
             return None
         return self._lease(kind, id, *row)
 
+    def lock(self, id: str) -> None:
+        """Nothing: its operations lock the record that is leased."""
+
     def _lease(self, kind: str, id: str, holder: str, fence: int, until: int) -> Lease:
         return Lease(
             kind=kind,
@@ -106,7 +112,7 @@ class Leases(Kind):
         )
 
     def _extend(self, kind: str, id: str, fence: int, until: int) -> None:
-        self.tx.run(
+        self.tx.put(
             "lease_extend",
             kind=kind,
             owner=self.owner,
@@ -144,4 +150,5 @@ def verify(tx: Transaction) -> None:
         return
     if fence.owner != tx.terms.owner:
         raise Refused("a lease of another owner does not cover this write")
+    tx.lock(fence.kind, fence.id)
     Leases(tx)._live(fence.kind, fence.id, fence.number)  # noqa: SLF001

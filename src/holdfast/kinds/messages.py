@@ -143,7 +143,7 @@ class Messages(Kind):
         row = self.tx.one("message_at", session=place.no, position=place.last)
         if row is None or place.last < place.first:
             return None
-        self.tx.run("message_pop", session=place.no, position=place.last)
+        self.tx.put("message_pop", session=place.no, position=place.last)
         self._cut(place, first=place.first, last=place.last - 1)
         return message_of(id, row)
 
@@ -167,7 +167,7 @@ class Messages(Kind):
             return False
         no, below = row
         if self.tx.run("message_sweep", session=no, below=below, limit=limit) < limit:
-            self.tx.run("leftover_done", kind=self.name, no=no)
+            self.tx.put("leftover_done", kind=self.name, no=no)
         return True
 
     def _read_place(self, id: str) -> Place:
@@ -223,10 +223,10 @@ class Messages(Kind):
     def _add(self, session: str, no: int, position: int, draft: Draft) -> Message:
         tx = self.tx
         if draft.id is not None:
-            tx.run("message_unhide", session=no, id=draft.id)
+            tx.put("message_unhide", session=no, id=draft.id)
         row_no = tx.new_no()
         id = draft.id or tx.new_id(row_no)
-        tx.run(
+        tx.put(
             "message_add",
             no=row_no,
             owner=self.owner,
@@ -272,7 +272,7 @@ class Messages(Kind):
 
     def _cut(self, place: Place, *, first: int, last: int) -> None:
         revision = place.version + 1 - last
-        self.tx.run(
+        self.tx.put(
             "session_cut", no=place.no, revision=revision, first=first, now=self.tx.now
         )
 
@@ -282,7 +282,7 @@ class Messages(Kind):
             "message_sweep", session=no, below=below, limit=_SWEPT_AT_ONCE
         )
         if swept == _SWEPT_AT_ONCE:
-            self.tx.run("leftover_add", kind=self.name, no=no, below=below)
+            self.tx.put("leftover_add", kind=self.name, no=no, below=below)
             self.tx.untidy()
 
 

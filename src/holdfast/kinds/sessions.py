@@ -61,7 +61,7 @@ class Sessions(Messages):
         if parent is not None:
             self._found(parent)
         id = id or self.tx.new_id()
-        self.tx.run(
+        self.tx.put(
             "session_add",
             no=(no := self.tx.new_no()),
             owner=self.owner,
@@ -110,7 +110,7 @@ class Sessions(Messages):
         }
         if tags is not UNSET:
             changes["tags"] = codec.text_of(tuple(tags))
-            self.tx.run("session_tag_drop", no=row[0])
+            self.tx.put("session_tag_drop", no=row[0])
             self._tag(row[0], row[3], tuple(tags))
         return self._change(row, changes)
 
@@ -167,8 +167,8 @@ class Sessions(Messages):
         if row is None:
             return False
         self.guard(id)
-        self.tx.run("session_tag_drop", no=row[0])
-        self.tx.run("session_drop", no=row[0])
+        self.tx.put("session_tag_drop", no=row[0])
+        self.tx.put("session_drop", no=row[0])
         self.sweep(row[0], below=LAST)
         return True
 
@@ -188,7 +188,7 @@ class Sessions(Messages):
             "max_context_messages": most,
         }
         values |= {name: new for name, new in changes.items() if new is not UNSET}
-        self.tx.run("session_change", no=row[0], now=self.tx.now, **values)
+        self.tx.put("session_change", no=row[0], now=self.tx.now, **values)
         return session_of(self._found(id))
 
     def _row(self, id: str) -> Row | None:
@@ -202,7 +202,7 @@ class Sessions(Messages):
 
     def _tag(self, no: int, created_at: int, tags: tuple[str, ...]) -> None:
         for tag in tags:
-            self.tx.run(
+            self.tx.put(
                 "session_tag_add",
                 owner=self.owner,
                 tag=tag,

@@ -69,7 +69,7 @@ class Tasks(Kind):
             return there
         self._session_exists(session)
         id = id or self.tx.new_id()
-        self.tx.run(
+        self.tx.put(
             "task_add",
             no=self.tx.new_no(),
             owner=self.owner,
@@ -149,7 +149,7 @@ class Tasks(Kind):
             raise Conflict("task", id, expected=expect, found=there.version)
         if session is not UNSET:
             self._session_exists(session)
-        self.tx.run(
+        self.tx.put(
             "task_change",
             no=row[0],
             now=self.tx.now,
@@ -207,7 +207,7 @@ class Tasks(Kind):
         if row[7] in FINISHED:
             raise Refused(f"task {id!r} is {row[7]}: its progress no longer changes")
         there = {"done": done, "total": total, "note": note}
-        self.tx.run(
+        self.tx.put(
             "task_progress", no=row[0], now=self.tx.now, progress=codec.text_of(there)
         )
         return self._task(id)
@@ -221,7 +221,7 @@ class Tasks(Kind):
         self.guard(id)
         (last,) = self.tx.one("task_log_last", task=no) or (None,)
         line = {"level": level, "type": type, "message": message}
-        self.tx.run(
+        self.tx.put(
             "task_log_add",
             no=self.tx.new_no(),
             owner=self.owner,
@@ -253,10 +253,10 @@ class Tasks(Kind):
         if row is None:
             return False
         self.guard(id)
-        self.tx.run("task_drop", no=row[0])
+        self.tx.put("task_drop", no=row[0])
         swept = self.tx.run("task_log_sweep", task=row[0], limit=_SWEPT_AT_ONCE)
         if swept == _SWEPT_AT_ONCE:
-            self.tx.run("leftover_add", kind=self.name, no=row[0], below=_ALL)
+            self.tx.put("leftover_add", kind=self.name, no=row[0], below=_ALL)
             self.tx.untidy()
         return True
 
@@ -284,7 +284,7 @@ class Tasks(Kind):
         if row is None:
             return False
         if self.tx.run("task_log_sweep", task=row[0], limit=limit) < limit:
-            self.tx.run("leftover_done", kind=self.name, no=row[0])
+            self.tx.put("leftover_done", kind=self.name, no=row[0])
         return True
 
     def _move(
@@ -301,7 +301,7 @@ class Tasks(Kind):
         if status not in TRANSITIONS[there]:
             raise Refused(refusal(id, there, status))
         started = self.tx.now if status is TaskStatus.IN_PROGRESS else row[5]
-        self.tx.run(
+        self.tx.put(
             "task_move",
             no=row[0],
             now=self.tx.now,

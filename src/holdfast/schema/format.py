@@ -14,7 +14,9 @@ import msgspec
 
 from holdfast.errors import TooNew
 
-VERSION = 1
+OUR_LINE = "holdfast"
+"""What holdfast's own tables are called among the migrations."""
+VERSION = 2
 """The version of the tables that this holdfast keeps."""
 READS_FROM = 1
 """The oldest version whose readers may use a store of ours."""

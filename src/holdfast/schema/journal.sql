@@ -25,6 +25,7 @@ create table change (
     cause text
 ) strict;
 create index change_no on change (no, seq) where op <> 'create';
+create index change_made on change (no, seq) where op = 'create' and no <> seq;
 -- How far each named follower has come.
 create table follower (
     owner text not null,
@@ -83,15 +84,6 @@ select cast(value as integer) from store where name = 'journal_floor'
 select seq, kind, owner, no, op from change
 where seq > :after and (cast(:owner as text) is null or owner = :owner)
 order by seq limit :limit
-
--- journal_gaps --
--- How many changes there are, the first and the last, for a check.
-select count(*), min(seq), max(seq) from change
-
--- journal_unstamped --
--- Changes after the newest moment, for a check: there must be none.
-select count(*) from change where seq > coalesce((
-    select c.seq from change c where c.at is not null order by c.seq desc limit 1), 0)
 
 -- follower_get --
 -- How far a named follower has come.

@@ -10,6 +10,7 @@ Always holds: a name is there once, and every statement says what it is for.
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -38,8 +39,34 @@ def shipped(name: str) -> str:
     return (_SCHEMA / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def parse(text: str) -> dict[str, Statement]:
-    """The blocks of one file, by name, with what they include put in."""
+def overrides(engine: str) -> dict[str, Statement]:
+    """Statements that one engine has in its own words, or alone.
+
+    They include what the shared files have.
+    """
+    shared = "".join(
+        path.read_text(encoding="utf-8") for path in sorted(_SCHEMA.glob("*.sql"))
+    )
+    own = "".join(
+        path.read_text(encoding="utf-8")
+        for path in sorted((_SCHEMA / engine).glob("*.sql"))
+    )
+    parts = _HEADER.split(shared)
+    blocks = [
+        _block(*pair)
+        for pair in zip(parts[1::2], parts[2::2], strict=True)
+        if pair[0] != TABLES
+    ]
+    return parse(own, {block.name: block for block in blocks})
+
+
+def parse(
+    text: str, known: Mapping[str, Statement] = MappingProxyType({})
+) -> dict[str, Statement]:
+    """The blocks of one file, by name, with what they include put in.
+
+    They may include each other, and what is known already.
+    """
     parts = _HEADER.split(text)
     if parts[0].strip():
         raise ValueError("SQL stands before the first `-- name --`")
@@ -47,7 +74,8 @@ def parse(text: str) -> dict[str, Statement]:
     found = {block.name: block for block in blocks}
     if len(found) != len(blocks):
         raise ValueError("a name stands twice among the statements")
-    return {name: _with_includes(block, found) for name, block in found.items()}
+    every = {**known, **found}
+    return {name: _with_includes(block, every) for name, block in found.items()}
 
 
 def _block(name: str, body: str) -> Statement:

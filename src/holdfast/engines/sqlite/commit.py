@@ -190,6 +190,10 @@ class Committer:
         if self.connection is not None:
             self.connection.close()
 
+    def translated(self, error: BaseException) -> BaseException:
+        """Holdfast's error for one of SQLite's."""
+        return translated(error, self.name)
+
     @property
     def name(self) -> str:
         """Where this is, for people."""

@@ -19,12 +19,12 @@ import apsw
 
 from holdfast.engine import Loan as LoanProtocol
 from holdfast.engine import Options, Part, Report, Terms, Transaction, Unit, Work
+from holdfast.engines.checks import check
+from holdfast.engines.loans import Loan
 from holdfast.engines.sqlite.binding import bound
-from holdfast.engines.sqlite.checks import check
 from holdfast.engines.sqlite.commit import LOOKS_EVERY, Committer
 from holdfast.engines.sqlite.connection import connect
 from holdfast.engines.sqlite.failures import translated
-from holdfast.engines.sqlite.loans import Loan
 from holdfast.engines.sqlite.opening import bring_up, is_ready
 from holdfast.engines.sqlite.place import Place
 from holdfast.engines.sqlite.readers import Readers
@@ -240,7 +240,11 @@ class SqliteEngine:
 
     def _check(self, tx: Transaction) -> Report:
         assert isinstance(tx, SqliteTransaction)
-        return check(tx, self._parts)
+        problems = [
+            *(said for (said,) in tx.ask("pragma integrity_check") if said != "ok"),
+            *(f"foreign key: {row}" for row in tx.ask("pragma foreign_key_check")),
+        ]
+        return check(tx.ask, self._parts, problems)
 
 
 def _without_vfs(path: str) -> tuple[str, str | None]:

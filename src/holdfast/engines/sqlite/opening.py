@@ -11,6 +11,7 @@ import apsw
 
 from holdfast.clock import Clock
 from holdfast.engine import Options, Part
+from holdfast.engines.lines import refuse_pending
 from holdfast.engines.sqlite import schema
 from holdfast.engines.sqlite.place import Place
 from holdfast.errors import CannotOpen, NotAStore
@@ -35,7 +36,7 @@ def is_ready(
             raise CannotOpen(f"there is no store in {place} yet")
         return False
     if found and (options.read_only or options.migrate == "check"):
-        schema.refuse_pending(str(place), found)
+        refuse_pending(str(place), found)
     return not found
 
 

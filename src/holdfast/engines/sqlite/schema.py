@@ -8,18 +8,15 @@ that make the same store, one does, and the other finds it made.
 """
 
 import apsw
-import msgspec
 
 from holdfast.clock import Clock, uuid7
 from holdfast.engine import Part, Table
+from holdfast.engines.lines import Line, format_said, lines_of, pending_of
 from holdfast.engines.sqlite.connection import APPLICATION_ID, set_wal
-from holdfast.errors import NeedsMigration, NotAStore
+from holdfast.errors import NotAStore
 from holdfast.schema import format as formats
 from holdfast.schema.format import Stamp
-from holdfast.schema.statements import TABLES, parse
 
-_OURS = "holdfast"
-"""What holdfast's own tables are called among the migrations."""
 _TRIGGERS = ("created", "numbered", "updated", "deleted")
 
 
@@ -50,21 +47,7 @@ def stamp(connection: apsw.Connection) -> Stamp:
 
 def pending(connection: apsw.Connection, parts: tuple[Part, ...]) -> list[str]:
     """What is still to be done to the tables, each step in words."""
-    have = _versions(connection)
-    return [
-        f"{line.kind} from version {have.get(line.kind, 0)} to {line.version}"
-        for line in _lines(parts)
-        if have.get(line.kind, 0) < line.version
-    ]
-
-
-def refuse_pending(place: str, steps: list[str]) -> None:
-    """Raise `NeedsMigration` if anything is still to be done."""
-    if steps:
-        raise NeedsMigration(
-            f"{place} is of an older format ({', '.join(steps)}); nothing was changed: "
-            'open it with migrate="auto", and not read-only'
-        )
+    return pending_of(parts, _versions(connection))
 
 
 def make(connection: apsw.Connection, parts: tuple[Part, ...], clock: Clock) -> None:
@@ -91,7 +74,7 @@ def _bring_up(
         formats.admit(connection.filename, stamp(connection), read_only=False)
         have = _versions(connection)
         _drop_triggers(connection, parts)
-    for line in _lines(parts):
+    for line in lines_of(parts):
         _bring_line_up(connection, line, have.get(line.kind, 0), now)
     for part in parts:
         for table in part.tables:
@@ -102,34 +85,8 @@ def _bring_up(
         connection.execute(f"pragma application_id = {APPLICATION_ID}")
         id = uuid7(now, clock.chance())
         _put(connection, {"id": id, "created_at": str(now), "journal_floor": "0"})
-    if have.get(_OURS, 0) <= formats.VERSION:
-        _put(connection, _format())
-
-
-class _Line(msgspec.Struct, frozen=True):
-    """Tables that have one version between them, and the steps that led to it."""
-
-    kind: str
-    tables: tuple[str, ...]
-    steps: tuple[str, ...]
-
-    @property
-    def version(self) -> int:
-        return 1 + len(self.steps)
-
-
-def _lines(parts: tuple[Part, ...]) -> list[_Line]:
-    """Holdfast's own tables as one line, and each of a user's kinds as its own."""
-    ours = tuple(_tables(part) for part in parts if not part.own)
-    return [_Line(_OURS, ours, formats.steps())] + [
-        _Line(part.kind, (_tables(part),), part.migrations)
-        for part in parts
-        if part.own
-    ]
-
-
-def _tables(part: Part) -> str:
-    return parse(part.sql)[TABLES].text
+    if have.get(formats.OUR_LINE, 0) <= formats.VERSION:
+        _put(connection, format_said())
 
 
 def _versions(connection: apsw.Connection) -> dict[str, int]:
@@ -139,7 +96,7 @@ def _versions(connection: apsw.Connection) -> dict[str, int]:
 
 
 def _bring_line_up(
-    connection: apsw.Connection, line: _Line, have: int, now: int
+    connection: apsw.Connection, line: Line, have: int, now: int
 ) -> None:
     """Make a line's tables as they are today, or run the steps that it lacks."""
     for sql in line.steps[have - 1 :] if have else line.tables:
@@ -149,15 +106,6 @@ def _bring_line_up(
             "insert into migration (kind, version, at) values (?, ?, ?)",
             (line.kind, version, now),
         )
-
-
-def _format() -> dict[str, str]:
-    ours = formats.OURS
-    return {
-        "version": str(ours.version),
-        "reads_from": str(ours.reads_from),
-        "writes_from": str(ours.writes_from),
-    }
 
 
 def _put(connection: apsw.Connection, said: dict[str, str]) -> None:
@@ -252,6 +200,8 @@ def _triggers(table: str, columns: list[str]) -> str:
         f"insert into was_{table} (died, born, no, {names}) values ("
         "last_insert_rowid(), coalesce((select max(c.seq) from change c "
         "where c.no = old.no and c.op <> 'create' and c.seq < last_insert_rowid()), "
+        "(select max(c.seq) from change c "
+        "where c.no = old.no and c.op = 'create' and c.no <> c.seq), "
         f"old.no), old.no, {old});"
     )
     return (

@@ -81,6 +81,16 @@ class SqliteTransaction(Transaction):
             raise self._failed(error) from error
         return self._connection.changes()
 
+    def put(self, name: str, /, **values: object) -> None:
+        text, in_order = self._statements[name]
+        try:
+            self._execute(text, in_order(values))
+        except apsw.Error as error:
+            raise self._failed(error) from error
+
+    def lock(self, kind: str, id: str) -> None:
+        """Nothing needs to be done: transactions come one after another here."""
+
     def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:
         text, in_order = self._statements[name]
         try:

@@ -32,6 +32,16 @@ class Turn:
         except queue.Empty:
             return None
 
+    def left(self, who: object, *, overdue: bool) -> None:
+        """Its transaction is over; an overdue one's block has not ended yet."""
+        if overdue:
+            self.overdue.add(who)
+        self.inside = None
+
+    def ended(self, who: object) -> None:
+        """The block of code has ended, too."""
+        self.overdue.discard(who)
+
     def has(self, who: object) -> bool:
         """Whether this thread or task is inside, or should not be any more."""
         return self.inside == who or who in self.overdue

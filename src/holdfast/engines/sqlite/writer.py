@@ -16,8 +16,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from holdfast.clock import Clock
 from holdfast.engine import Terms, Transaction, Unit, answer
+from holdfast.engines.loans import Body, Loan
 from holdfast.engines.sqlite.commit import Committer
-from holdfast.engines.sqlite.loans import Body, Loan, Ticket
+from holdfast.engines.sqlite.tickets import Ticket
 from holdfast.engines.sqlite.turn import Token, Turn
 
 T = TypeVar("T")

@@ -1,8 +1,8 @@
-"""Loans: the transaction, lent to a body of code that takes its own time.
+"""Loans: a transaction, lent to a body of code that takes its own time.
 
 Answers for: bodies on a caller's thread (`with`), bodies that await (`async with`),
 and taking the transaction back when the time is up.
-Leaves to others: whose turn it is (writer), commit and rollback (commit).
+Leaves to others: who may begin one, and how it begins and commits (each engine).
 Always holds: a loan ends once, by its body, by its time, or by the store's closing;
 after that, its body can do nothing any more.
 """
@@ -13,54 +13,53 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from holdfast.clock import Clock
-from holdfast.engine import Row, Terms, Unit, Work, answer
-from holdfast.engines.sqlite.commit import Committer
-from holdfast.engines.sqlite.failures import translated
-from holdfast.engines.sqlite.transaction import SqliteTransaction
-from holdfast.engines.sqlite.turn import Token, Turn
+from holdfast.engine import Row, Terms, Transaction, Unit, Work, answer
 from holdfast.errors import HoldfastError, Refused, TimedOut
 
 T = TypeVar("T")
 
 
-class Ticket:
-    """A place in the writer's queue, for a thread that wants the turn itself."""
+class Committer(Protocol):
+    """What begins, stamps and ends one transaction at a time, in an engine's way."""
 
-    def __init__(self) -> None:
-        self._given: queue.SimpleQueue[Token | BaseException] = queue.SimpleQueue()
-        self._settling = threading.Lock()
-        self._left = False
+    def begin(self) -> None:
+        """Begin a transaction."""
+        ...
 
-    def give(self, token: Token) -> None:
-        """Hand the turn over to the thread that waits, or home if that thread left."""
-        with self._settling:
-            if self._left:
-                token.back()
-            else:
-                self._given.put(token)
+    def transaction(self, terms: Terms, now: int, chance: int) -> Transaction:
+        """What is done in it goes through this."""
+        ...
 
-    def leave(self) -> None:
-        """Wait no more, being interrupted."""
-        with self._settling:
-            self._left = True
-            with suppress(queue.Empty):
-                given = self._given.get_nowait()
-                if isinstance(given, Token):
-                    given.back()
+    def stamp(self, tx: Any) -> None:
+        """Say when, who and why, if it changed anything."""
+        ...
 
-    def refuse(self, error: BaseException) -> None:
-        """Let the thread that waits know that it will not get the turn."""
-        self._given.put(error)
+    def commit(self) -> None:
+        """Commit; raises ours if it did not, having rolled everything back."""
+        ...
 
-    def wait(self) -> Token:
-        """Wait for the turn; raises if it is refused."""
-        given = self._given.get()
-        if isinstance(given, BaseException):
-            raise given
-        return given
+    def rollback(self) -> None:
+        """Undo all of it; nothing happens if it is over already."""
+        ...
+
+    def translated(self, error: BaseException) -> BaseException:
+        """Holdfast's error for one of the driver's."""
+        ...
+
+
+class Whereabouts(Protocol):
+    """Who is inside a transaction of their own."""
+
+    def left(self, who: object, *, overdue: bool) -> None:
+        """It is over; an overdue one's block of code has not ended yet."""
+        ...
+
+    def ended(self, who: object) -> None:
+        """The block of code has ended."""
+        ...
 
 
 class Body:
@@ -76,7 +75,7 @@ class Body:
         try:
             committer.begin()
         except BaseException as error:
-            raise translated(error, committer.name) from error
+            raise committer.translated(error) from error
         self._committer = committer
         self._mutex = threading.RLock()
         self._over: BaseException | None = None
@@ -103,7 +102,7 @@ class Body:
             try:
                 yield
             except BaseException as error:
-                raise translated(error, self._committer.name) from error
+                raise self._committer.translated(error) from error
 
     def expire(self) -> bool:
         """Take the transaction and the turn, if the time is up; whether that was so."""
@@ -131,19 +130,18 @@ class Body:
         self._committer.rollback()
 
 
-class _Guarded(SqliteTransaction):
+class _Guarded(Transaction):
     """A transaction each of whose statements is a step of a body."""
 
     __slots__ = ("_body", "inner")
 
-    def __init__(self, inner: SqliteTransaction, body: Body) -> None:
+    def __init__(self, inner: Transaction, body: Body) -> None:
         self.inner = inner
         self._body = body
         self.terms = inner.terms
         self.limits = inner.limits
         self.now = inner.now
         self._chance = inner._chance  # noqa: SLF001
-        self.left_untidy = False
 
     def one(self, name: str, /, **values: object) -> Row | None:
         with self._body.step():
@@ -156,6 +154,14 @@ class _Guarded(SqliteTransaction):
     def run(self, name: str, /, **values: object) -> int:
         with self._body.step():
             return self.inner.run(name, **values)
+
+    def put(self, name: str, /, **values: object) -> None:
+        with self._body.step():
+            self.inner.put(name, **values)
+
+    def lock(self, kind: str, id: str) -> None:
+        with self._body.step():
+            self.inner.lock(kind, id)
 
     def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:
         with self._body.step():
@@ -187,12 +193,14 @@ class _Guarded(SqliteTransaction):
 
 
 class Loan:
-    """A transaction lent to awaiting code; each step runs on the writer's thread."""
+    """A transaction lent to awaiting code; each step runs on the engine's thread."""
 
-    def __init__(self, terms: Terms, clock: Clock, seconds: float, turn: Turn) -> None:
+    def __init__(
+        self, terms: Terms, clock: Clock, seconds: float, whereabouts: Whereabouts
+    ) -> None:
         self.task = asyncio.current_task()
         """Who is inside this transaction."""
-        self._turn = turn
+        self._whereabouts = whereabouts
         self._terms = terms
         self._clock = clock
         self._seconds = seconds
@@ -224,14 +232,14 @@ class Loan:
             if keep:
                 raise
         finally:
-            self._turn.overdue.discard(self.task)
+            self._whereabouts.ended(self.task)
 
     def serve(self, committer: Committer) -> None:
-        """Run the steps as they come, on the writer's thread, until the loan ends."""
+        """Run the steps as they come, on this thread, until the loan ends."""
         try:
             committer.begin()
         except BaseException as error:
-            self.refuse(translated(error, committer.name))
+            self.refuse(committer.translated(error))
             return
         answer([self._begun])
         tx = committer.transaction(
@@ -250,13 +258,10 @@ class Loan:
         self._begun.error = error
         answer([self._begun])
 
-    def _serve_one(
-        self, committer: Committer, tx: SqliteTransaction, until: float
-    ) -> None:
+    def _serve_one(self, committer: Committer, tx: Transaction, until: float) -> None:
         unit = self._next(until)
         if unit is None:
-            self._turn.overdue.add(self.task)
-            self._turn.inside = None
+            self._whereabouts.left(self.task, overdue=True)
             self._over = timed_out(self._seconds)
             return
         try:
@@ -264,10 +269,12 @@ class Loan:
             if self._keep:
                 committer.stamp(tx)
                 committer.commit()
+            elif self._keep is False:
+                committer.rollback()
         except BaseException as error:
-            unit.error = translated(error, committer.name)
+            unit.error = committer.translated(error)
         if self._keep is not None:
-            self._turn.inside = None
+            self._whereabouts.left(self.task, overdue=False)
             self._over = Refused("this transaction has ended: begin another")
         answer([unit])
 

@@ -1,0 +1,19 @@
+"""PostgreSQL: one store for many processes and machines, through psycopg 3."""
+
+from holdfast.engine import Engine, Options, Part
+from holdfast.errors import CannotOpen
+
+
+def connect(url: str, parts: tuple[Part, ...], options: Options) -> Engine:
+    """The engine for a URL, whose scheme was taken off."""
+    try:
+        import psycopg  # noqa: F401, PLC0415  # an extra, which may not be installed
+        import psycopg_pool  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise CannotOpen(
+            f"a store on PostgreSQL needs psycopg, which is not all there ({error}): "
+            "pip install 'holdfast[postgres]'"
+        ) from None
+    from holdfast.engines.postgres.engine import PostgresEngine  # noqa: PLC0415
+
+    return PostgresEngine(url, parts, options)

@@ -1,0 +1,273 @@
+"""The PostgreSQL engine: one store for any number of processes and machines.
+
+Answers for: opening, and putting together the lanes, the bodies and the watcher.
+Leaves to others: what each of these does (the files beside this one).
+Always holds: an engine that was closed, or that a parent process opened before a fork,
+serves nobody; an exit without a close is an orderly close.
+"""
+
+import asyncio
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from holdfast.engine import Loan as LoanProtocol
+from holdfast.engine import (
+    Options,
+    Part,
+    Report,
+    Terms,
+    Transaction,
+    Unit,
+    Work,
+    answer,
+)
+from holdfast.engines.checks import check
+from holdfast.engines.loans import Body, Loan
+from holdfast.engines.postgres.commit import Committer
+from holdfast.engines.postgres.inside import Inside
+from holdfast.engines.postgres.lanes import Lanes
+from holdfast.engines.postgres.links import Links
+from holdfast.engines.postgres.opening import bring_up
+from holdfast.engines.postgres.target import target_of
+from holdfast.engines.postgres.transaction import (
+    Numbers,
+    PostgresTransaction,
+    Shared,
+)
+from holdfast.engines.postgres.watcher import Watcher
+from holdfast.engines.postgres.wire import bound
+from holdfast.errors import Closed, Refused
+from holdfast.schema.catalog import catalog
+from holdfast.schema.statements import overrides
+
+T = TypeVar("T")
+_READERS = 4
+
+
+class PostgresEngine:
+    """A store in a schema of a PostgreSQL database."""
+
+    def __init__(self, url: str, parts: tuple[Part, ...], options: Options) -> None:
+        self._options = options
+        self._parts = parts
+        self._target = target = target_of(url, read_only=options.read_only)
+        self.place = target.place
+        statements = {**catalog(parts), **overrides("postgres")}
+        self._shared = Shared(
+            place=target.place,
+            store_id=bring_up(target, parts, options),
+            statements={name: bound(said) for name, said in statements.items()},
+            limits=options.limits,
+            numbers=Numbers(),
+        )
+        self._links = Links(target)
+        self._inside = Inside()
+        self._readers = ThreadPoolExecutor(_READERS, "holdfast-reader")
+        self._bodies = ThreadPoolExecutor(target.pool_size, "holdfast-body")
+        self._lanes = Lanes(self._committer, self._bodies, self._after)
+        self._watcher = Watcher(target)
+        self.tidy: Work[None] | None = None
+        self._doing = threading.Condition()
+        self._running = 0
+        self._why: Closed | None = None
+        _open_engines.add(self)
+
+    # What a store asks of it, in the order of the protocol.
+
+    def write(self, unit: Unit[T]) -> T:
+        """Run a unit to its commit, and give its result."""
+        self._writing()
+        with self._at_work():
+            return self._lanes.write(unit)
+
+    def post(self, unit: Unit[Any]) -> None:
+        """Have a unit run; its future is answered after the commit."""
+        self._writing()
+        self._lanes.post(unit)
+
+    def read(self, unit: Unit[T]) -> T:
+        """Run a unit that only reads, on one snapshot."""
+        with self._at_work():
+            self._read(unit)
+        return unit.outcome()
+
+    def post_read(self, unit: Unit[Any]) -> None:
+        """Have a unit run that only reads; its future is answered."""
+        if self._why is not None:
+            raise self._why
+        self._readers.submit(self._read_and_answer, unit)
+
+    @contextmanager
+    def borrow(self, terms: Terms, timeout_seconds: float) -> Iterator[Transaction]:
+        """A transaction for a body of code on the caller's own thread."""
+        self._writing()
+        committer, me = self._committer(), threading.get_ident()
+        with self._at_work(), self._inside.of(me):
+            try:
+                body = Body(committer, terms, self._options.clock, timeout_seconds)
+                try:
+                    yield body.tx
+                except BaseException:
+                    body.finish(keep=False)
+                    raise
+                else:
+                    body.finish(keep=True)
+            finally:
+                committer.rollback()
+                committer.let_go()
+        self._after(committer)
+
+    async def lend(self, terms: Terms, timeout_seconds: float) -> LoanProtocol:
+        """A transaction for a body of awaiting code."""
+        self._writing()
+        loan = Loan(terms, self._options.clock, timeout_seconds, self._inside)
+        self._bodies.submit(self._serve_loan, loan)
+        return await loan.begun()
+
+    def inside(self) -> bool:
+        """Whether the calling thread or task is inside a transaction of its own."""
+        if not self._inside.anyone:
+            return False
+        task = _current_task()
+        return self._inside.has(threading.get_ident()) or (
+            task is not None and self._inside.has(task)
+        )
+
+    def watch(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have `wake` called after commits; returns how to stop."""
+        if self._why is not None:
+            raise self._why
+        return self._watcher.watch(wake)
+
+    def check(self) -> Report:
+        """Look for damage."""
+        if self.inside():
+            raise Refused(
+                f"{self.place} cannot be checked from inside an open transaction: "
+                "check it when that has ended"
+            )
+        return self.read(Unit(self._check, Terms(), self._options.clock))
+
+    def close(self) -> None:
+        """Finish what was begun, and let go of everything."""
+        if self.inside():
+            raise Refused(
+                f"{self.place} cannot be closed from inside an open transaction, which "
+                "it would wait for: close it when that has ended"
+            )
+        with self._doing:
+            if self._why is not None:
+                return
+            self._why = why = Closed(f"{self.place} was closed: open it again")
+        _open_engines.discard(self)
+        self._lanes.close(why)
+        with self._doing:
+            self._doing.wait_for(lambda: self._running == 0)
+        self._readers.shutdown()
+        self._bodies.shutdown()
+        self._watcher.close()
+        self._links.close()
+
+    def disown(self) -> None:
+        """In a process that was forked from the store's own: serve nobody."""
+        self._why = why = Closed(
+            f"{self.place} was opened by the process that this one was forked from: "
+            "open it again here"
+        )
+        self._lanes.disown(why)
+        self._watcher.disown()
+
+    # How it is put together.
+
+    def _committer(self) -> Committer:
+        return Committer(self._links, self._target, self._shared)
+
+    def _read(self, unit: Unit[Any]) -> None:
+        committer = self._committer()
+        try:
+            committer.read(unit)
+        finally:
+            committer.let_go()
+
+    def _read_and_answer(self, unit: Unit[Any]) -> None:
+        self._read(unit)
+        answer([unit])
+
+    def _serve_loan(self, loan: Loan) -> None:
+        committer = self._committer()
+        with self._inside.of(loan.task):
+            try:
+                loan.serve(committer)
+            finally:
+                committer.rollback()
+                committer.let_go()
+        self._after(committer)
+
+    def _after(self, committer: Committer) -> None:
+        """What follows once callers were answered."""
+        if committer.untidy:
+            committer.untidy = False
+            if self.tidy is not None and self._why is None:
+                self.post(Unit(self.tidy, Terms(), self._options.clock))
+
+    def _writing(self) -> None:
+        if self._why is not None:
+            raise self._why
+        if self._options.read_only:
+            raise Refused(
+                f"{self.place} is open read-only; nothing was written: open it without "
+                "read_only=True"
+            )
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Something that `close` waits for."""
+        with self._doing:
+            if self._why is not None:
+                raise self._why
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._doing:
+                self._running -= 1
+                self._doing.notify_all()
+
+    def _check(self, tx: Transaction) -> Report:
+        assert isinstance(tx, PostgresTransaction)
+        return check(tx.ask, self._parts)
+
+
+def _current_task() -> object:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs on this thread
+        return None
+
+
+_open_engines: "weakref.WeakSet[PostgresEngine]" = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for engine in list(_open_engines):
+        engine.close()
+
+
+def _disown_all() -> None:
+    for engine in list(_open_engines):
+        _disowned.append(engine)
+        engine.disown()
+    _open_engines.clear()
+
+
+_disowned: list[PostgresEngine] = []
+"""Kept from being collected: to end a parent's connections would end them for it."""
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_disown_all)

@@ -1,0 +1,192 @@
+"""Transactions on a PostgreSQL connection: named statements, sent as one pipeline.
+
+Answers for: which statements are waited for and which are not, locks on records, the
+numbers of new rows.
+Leaves to others: beginning and ending it (commit), the journal (triggers, `ddl`).
+Always holds: when a transaction is over, nothing more is done through it.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import msgspec
+import psycopg
+
+from holdfast.engine import Row, Terms, Transaction
+from holdfast.engines.postgres.ddl import NUMBERS_AT_ONCE
+from holdfast.engines.postgres.failures import translated
+from holdfast.engines.postgres.wire import Bound, Lost, Wire, plain
+from holdfast.errors import Refused
+from holdfast.limits import Limits
+
+_LOCK = plain("select pg_advisory_xact_lock($1)")
+_NUMBERS = plain("select nextval('number')")
+_PART = plain("savepoint part")
+_PART_KEPT = plain("release savepoint part")
+_PART_UNDONE = plain("rollback to savepoint part")
+
+
+class Numbers:
+    """Numbers for new rows, fetched from the store's sequence some at a time."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._next = self._end = 0
+
+    def next(self, fetch: Callable[[], int]) -> int:
+        """One that nobody else gets, in any process."""
+        with self._mutex:
+            if self._next == self._end:
+                self._next = fetch()
+                self._end = self._next + NUMBERS_AT_ONCE
+            self._next += 1
+            return self._next - 1
+
+
+class Shared(msgspec.Struct, frozen=True):
+    """What all transactions of an open store have in common."""
+
+    place: str
+    store_id: str
+    statements: Mapping[str, Bound]
+    limits: Limits
+    numbers: Numbers
+
+    def key(self, kind: str, owner: str, id: str) -> int:
+        """The advisory lock of a record: 64 bits, which two records seldom share."""
+        text = f"{self.store_id}\0{kind}\0{owner}\0{id}".encode()
+        digest = hashlib.blake2b(text, digest_size=8).digest()
+        return int.from_bytes(digest, "big", signed=True)
+
+
+class PostgresTransaction(Transaction):
+    """What a unit of work runs its statements through."""
+
+    __slots__ = ("_over", "_shared", "_wire", "left_untidy", "reads", "token", "wrote")
+
+    def __init__(
+        self,
+        wire: Wire,
+        shared: Shared,
+        terms: Terms,
+        now: int,
+        chance: int,
+        *,
+        reads: bool = False,
+    ) -> None:
+        self.terms = terms
+        self.limits = shared.limits
+        self.now = now
+        self._chance = chance
+        self._wire = wire
+        self._shared = shared
+        self._over: BaseException | None = None
+        self.reads = reads
+        self.wrote = False
+        """Whether anything was sent that may have changed a row."""
+        self.left_untidy = False
+
+    def one(self, name: str, /, **values: object) -> Row | None:
+        rows = self.all(name, **values)
+        return rows[0] if rows else None
+
+    def all(self, name: str, /, **values: object) -> list[Row]:
+        what = self._shared.statements[name]
+        return self._wire.rows(self._ask(what, what.in_order(values)))
+
+    def run(self, name: str, /, **values: object) -> int:
+        what = self._shared.statements[name]
+        self.wrote = True
+        return self._ask(what, what.in_order(values)).command_tuples or 0
+
+    def put(self, name: str, /, **values: object) -> None:
+        what = self._shared.statements[name]
+        self.wrote = True
+        self._send(what, what.in_order(values))
+
+    def lock(self, kind: str, id: str) -> None:
+        if not self.reads:
+            key = self._shared.key(kind, self.terms.owner, id)
+            self._send(_LOCK, [b"%d" % key])
+
+    def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:
+        what = self._shared.statements[name]
+        result = self._ask(what, what.in_order(values))
+        names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
+        for row in self._wire.rows(result):
+            return dict(zip(names, row, strict=True))
+        return None
+
+    def ask(self, text: str) -> list[Row]:
+        """The rows of a statement of the engine's own."""
+        return self._wire.rows(self._ask(plain(text), ()))
+
+    def knows(self, name: str) -> bool:
+        return name in self._shared.statements
+
+    def new_no(self) -> int:
+        return self._shared.numbers.next(
+            lambda: int(self._wire.rows(self._ask(_NUMBERS, ()))[0][0])
+        )
+
+    def settle(self) -> None:
+        """Wait for what was sent; a failure is raised here at the latest."""
+        try:
+            self._wire.settle()
+        except (psycopg.Error, Lost) as error:
+            self._fail(error)
+
+    def end(self) -> None:
+        """Do nothing more from here on: what was lent to a caller may still be held."""
+        self._over = self._over or Refused("this transaction has ended: begin another")
+
+    def untidy(self) -> None:
+        self.left_untidy = True
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        self._send(_PART, ())
+        try:
+            yield
+            self.settle()
+        except GeneratorExit:  # dropped: the end of the whole transaction undoes it
+            raise
+        except BaseException:
+            self._undo_part()
+            raise
+        self._send(_PART_KEPT, ())
+
+    def _undo_part(self) -> None:
+        if self._wire.lost:
+            return
+        self._over = None
+        self._wire.recover()
+        self._send(_PART_UNDONE, ())
+        self._send(_PART_KEPT, ())
+
+    def _ask(self, what: Bound, values: Any) -> Any:
+        if self._over is not None:
+            raise self._over
+        try:
+            return self._wire.ask(what, values)
+        except (psycopg.Error, Lost) as error:
+            self._fail(error)
+
+    def _send(self, what: Bound, values: Any) -> None:
+        if self._over is not None:
+            raise self._over
+        try:
+            self._wire.send(what, values)
+        except Lost as error:
+            self._fail(error)
+
+    def _fail(self, error: psycopg.Error | Lost) -> NoReturn:
+        """After a statement failed, PostgreSQL does no other in the same transaction.
+
+        What a user catches is holdfast's error; the engine finds what is behind it.
+        """
+        self._over = translated(error, self._shared.place)
+        raise self._over from error

@@ -1,0 +1,250 @@
+"""The wire: statements on one connection, sent without waiting for each.
+
+Answers for: libpq's pipeline mode (https://www.postgresql.org/docs/current/libpq-
+pipeline-mode.html), prepared statements, and turning values into text and back.
+Leaves to others: which statements, and in which transaction (transaction, commit).
+Always holds: an answer is that of its own statement; when a statement fails, what was
+sent after it was not done; a connection on which anything else went wrong is closed.
+"""
+
+import hashlib
+import select
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+import psycopg
+from psycopg import errors, pq
+from psycopg.adapt import Transformer
+from psycopg.types.numeric import FloatLoader
+
+from holdfast.engine import Row
+from holdfast.schema.statements import PARAMETER, Statement
+
+_FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_ABORTED)
+Values: TypeAlias = Sequence[bytes | None]
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """A statement as PostgreSQL runs it, and the order of its named values."""
+
+    text: bytes
+    names: tuple[str, ...]
+    prepared: bytes
+    """What it is called on the server; the same text has the same name everywhere."""
+
+    def in_order(self, values: Mapping[str, Any]) -> Values:
+        """Named values as the texts that PostgreSQL takes."""
+        return [_text(value) for value in map(values.__getitem__, self.names)]
+
+
+def bound(statement: Statement) -> Bound:
+    """A statement of the catalog, with its parameters by place."""
+    names = tuple(dict.fromkeys(PARAMETER.findall(statement.text)))
+    text = PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", statement.text)
+    return plain(text, names)
+
+
+def plain(text: str, names: tuple[str, ...] = ()) -> Bound:
+    """A statement whose parameters are written by place already."""
+    name = b"hf_" + hashlib.blake2b(text.encode(), digest_size=12).hexdigest().encode()
+    return Bound(text.encode(), names, name)
+
+
+def _text(value: Any) -> bytes | None:
+    text = _TEXTS.get(type(value))
+    return str(value).encode() if text is None else text(value)
+
+
+_TEXTS: dict[type, Callable[[Any], bytes | None]] = {
+    type(None): lambda _: None,
+    str: str.encode,
+    int: lambda value: b"%d" % value,
+    bool: lambda value: b"1" if value else b"0",
+    float: lambda value: repr(value).encode(),
+    bytes: lambda value: b"\\x" + value.hex().encode(),
+}
+
+
+class Lost(Exception):
+    """The connection is gone, or of no use any more."""
+
+
+class Link(psycopg.Connection[Row]):
+    """A connection, and the wire that it is."""
+
+    wire: "Wire"
+
+
+def set_up(link: psycopg.Connection[Any]) -> None:
+    """Make a new connection ready; nothing of this is the server's to remember."""
+    assert isinstance(link, Link)
+    link.adapters.register_loader("numeric", FloatLoader)
+    link.wire = Wire(link)
+
+
+class Wire:
+    """What is sent on a link, and what comes back, in order."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._pg = link.pgconn
+        self._prepared: set[bytes] = set()
+        self._sent: deque[bytes] = deque()
+        """What has not been answered: names of what is prepared, b"" for others."""
+        self._load = Transformer(link)
+        self._poll = select.poll()
+        self._poll.register(self._pg.socket, select.POLLIN)
+        self.prepares = True
+
+    def open(self) -> None:
+        """Begin to send without waiting."""
+        if self._pg.pipeline_status == pq.PipelineStatus.OFF:
+            self._pg.enter_pipeline_mode()
+
+    def send(self, what: Bound, values: Values = ()) -> None:
+        """Have a statement run; what it gives is not asked for."""
+        try:
+            self._send(what, values)
+        except psycopg.Error as error:
+            self.drop()
+            raise Lost(str(error)) from error
+
+    def ask(self, what: Bound, values: Values = ()) -> "pq.abc.PGresult":
+        """Run a statement; its result, all that was sent before having gone well.
+
+        Raises `psycopg.Error` with an SQLSTATE if a statement failed, `Lost` if the
+        connection did.
+        """
+        self.send(what, values)
+        result = self.settle()
+        assert result is not None
+        return result
+
+    def settle(self) -> "pq.abc.PGresult | None":
+        """Wait for all that was sent; the last result, if any. Raises as `ask` does."""
+        last = None
+        try:
+            self._pg.send_flush_request()
+            self._flush()
+            while self._sent:
+                last = self._result()
+        except Lost:
+            raise
+        except psycopg.Error as error:
+            if error.sqlstate is not None:
+                raise
+            self.drop()
+            raise Lost(str(error)) from error
+        except BaseException:
+            self.drop()
+            raise
+        return last
+
+    def rows(self, result: "pq.abc.PGresult") -> list[Row]:
+        """The rows of a result."""
+        self._load.set_pgresult(result)
+        return self._load.load_rows(0, result.ntuples, tuple)
+
+    def finish(self, what: Bound) -> bytes:
+        """Run the last statement of a transaction, and say what the server calls it.
+
+        Raises as `ask` does; whatever happens, nothing more is on its way then.
+        """
+        self.send(what)
+        failed: psycopg.Error | None = None
+        tag = b""
+        try:
+            self._pg.pipeline_sync()
+            self._flush()
+            while (result := self._until_synced()) is not None:
+                if result.status == pq.ExecStatus.FATAL_ERROR:
+                    failed = failed or errors.error_from_result(result)
+                tag = result.command_status or b""
+        except BaseException as error:
+            self.drop()
+            if isinstance(error, psycopg.Error):
+                raise Lost(str(failed or error)) from (failed or error)
+            raise
+        if failed is not None:
+            raise failed
+        return tag
+
+    def recover(self) -> None:
+        """After a statement failed: let others follow. Raises `Lost`."""
+        try:
+            self._pg.pipeline_sync()
+            self._flush()
+            while self._until_synced() is not None:
+                pass
+        except BaseException as error:
+            self.drop()
+            if isinstance(error, psycopg.Error):
+                raise Lost(str(error)) from error
+            raise
+
+    def close(self) -> None:
+        """Send one at a time again; nothing must be on its way."""
+        if not self.lost and self._pg.pipeline_status != pq.PipelineStatus.OFF:
+            self._pg.exit_pipeline_mode()
+
+    def drop(self) -> None:
+        """Let go of the connection, whatever the server is doing; it rolls back."""
+        self._link.close()
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone."""
+        return self._link.closed
+
+    def _send(self, what: Bound, values: Values) -> None:
+        if not self.prepares:
+            self._pg.send_query_params(what.text, values or None)
+        else:
+            if what.prepared not in self._prepared:
+                self._pg.send_prepare(what.prepared, what.text)
+                self._prepared.add(what.prepared)
+                self._sent.append(what.prepared)
+            self._pg.send_query_prepared(what.prepared, values or None)
+        self._sent.append(b"")
+
+    def _result(self) -> "pq.abc.PGresult":
+        result = self._next()
+        assert result is not None
+        prepared = self._sent.popleft()
+        if result.status in _FAILED:
+            self._prepared.discard(prepared)
+            raise errors.error_from_result(result, encoding="utf-8")
+        end = self._next()
+        assert end is None
+        return result
+
+    def _next(self) -> "pq.abc.PGresult | None":
+        pg = self._pg
+        while pg.is_busy():
+            self._poll.poll()
+            pg.consume_input()
+        result = pg.get_result()
+        if result is None and pg.status == pq.ConnStatus.BAD:
+            raise psycopg.OperationalError("the connection is gone")
+        return result
+
+    def _flush(self) -> None:
+        while self._pg.flush():
+            poll = select.poll()
+            poll.register(self._pg.socket, select.POLLIN | select.POLLOUT)
+            poll.poll()
+            self._pg.consume_input()
+
+    def _until_synced(self) -> "pq.abc.PGresult | None":
+        """The next result; None when there is none before the point of rest."""
+        while (result := self._next()) is None:
+            continue
+        if result.status == pq.ExecStatus.PIPELINE_SYNC:
+            self._sent.clear()
+            return None
+        prepared = self._sent.popleft() if self._sent else b""
+        if result.status in _FAILED:
+            self._prepared.discard(prepared)
+        return result

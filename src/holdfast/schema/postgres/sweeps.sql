@@ -1,0 +1,11 @@
+-- message_sweep --
+-- Delete some messages that stand below a position, in their order.
+delete from message where no = any (array(
+    select m.no from message m
+    where m.session = :session and m.position < :below
+    order by m.position limit :limit))
+
+-- task_log_sweep --
+-- Delete some lines of a task's log, in their order.
+delete from task_log where no = any (array(
+    select no from task_log where task = :task order by position limit :limit))
