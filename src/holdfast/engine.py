@@ -300,11 +300,15 @@ class Loan(Protocol):
         ...
 
 
+Connect: TypeAlias = Callable[[str, tuple[Part, ...], Options], Engine]
+"""Makes an engine from what follows `scheme://`, the kinds' parts, and options."""
 _ENGINES: Mapping[str, str] = {
     "sqlite": "holdfast.engines.sqlite",
     "postgresql": "holdfast.engines.postgres",
     "postgres": "holdfast.engines.postgres",
 }
+_GROUP = "holdfast.engines"
+"""Where installed packages name engines of theirs: a scheme, and its `Connect`."""
 
 
 def open_engine(target: str, parts: tuple[Part, ...], options: Options) -> Engine:
@@ -318,9 +322,31 @@ def open_engine(target: str, parts: tuple[Part, ...], options: Options) -> Engin
     elif scheme == "sqlite":
         rest = rest.removeprefix("/")
     if scheme not in _ENGINES:
-        known = ", ".join(f"{name}://" for name in _ENGINES)
-        raise CannotOpen(f"no engine answers to {scheme}:// (known: a path, {known})")
+        return _installed(scheme)(rest, parts, options)
     engine: Engine = importlib.import_module(_ENGINES[scheme]).connect(
         rest, parts, options
     )
     return engine
+
+
+def _installed(scheme: str) -> Connect:
+    """What an installed package has for a scheme that is not built in."""
+    from importlib.metadata import entry_points  # noqa: PLC0415  # it loads slowly
+
+    every = entry_points(group=_GROUP)
+    values = {found.value: found for found in every if found.name == scheme}
+    if not values:
+        known = ", ".join(f"{name}://" for name in (*_ENGINES, *sorted(every.names)))
+        raise CannotOpen(f"no engine answers to {scheme}:// (known: a path, {known})")
+    if len(values) > 1:
+        both = ", ".join(sorted(values))
+        raise CannotOpen(f"more than one engine answers to {scheme}://: {both}")
+    ((value, found),) = values.items()
+    try:
+        connect: Connect = found.load()
+    except (ImportError, AttributeError) as error:
+        raise CannotOpen(
+            f"the engine for {scheme}:// ({value}) cannot be loaded ({error}): install "
+            "what it needs"
+        ) from error
+    return connect

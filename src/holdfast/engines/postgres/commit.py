@@ -39,6 +39,7 @@ _ROLLBACK = plain("rollback")
 _UNIT = plain("savepoint unit")
 _UNIT_KEPT = plain("release savepoint unit")
 _UNIT_UNDONE = plain("rollback to savepoint unit")
+_IDLE = "idle_in_transaction_session_timeout"
 _VOID = 0
 """The format that a receipt says which was put there so that no commit can follow."""
 
@@ -47,25 +48,36 @@ class Settings:
     """What every transaction sets for itself: a pooler keeps nothing for us."""
 
     def __init__(self, target: Target) -> None:
-        names = ["search_path", "lock_timeout", "statement_timeout"]
+        names = ["search_path", "lock_timeout", "statement_timeout", _IDLE]
         self._schema = target.schema.encode()
-        self._statement = b"%d" % round(target.statement_timeout_seconds * 1000)
-        self.text = plain(
+        self._statement_seconds = target.statement_timeout_seconds
+        self.reading = plain(
             "select "
             + ", ".join(
                 f"set_config('{n}', ${i}, true)" for i, n in enumerate(names, 1)
             )
         )
+        admits = f"{target.schema}.admits({formats.VERSION})"
+        self.writing = plain(f"{self.reading.text.decode()}, {admits}")
 
-    def values(self, lock_seconds: float) -> list[bytes]:
-        """The values for one transaction."""
-        return [self._schema, b"%d" % round(lock_seconds * 1000), self._statement]
+    def values(self, lock_seconds: float, body_seconds: float = 0) -> list[bytes]:
+        """The values for one transaction; of a body, with the time that it has.
+
+        The server itself ends one that takes longer, and frees what it has locked.
+        """
+        limits = self._statement_seconds, body_seconds
+        statement = min(filter(None, limits), default=0)
+        in_order = lock_seconds, statement, body_seconds
+        return [self._schema, *(b"%d" % round(value * 1000) for value in in_order)]
 
 
 class Committer:
     """Begins and ends transactions, one at a time, on a connection from the pool."""
 
-    def __init__(self, links: Links, target: Target, shared: Shared) -> None:
+    def __init__(
+        self, links: Links, target: Target, shared: Shared, body_seconds: float = 0
+    ) -> None:
+        self._body_seconds = body_seconds
         self._links = links
         self._target = target
         self._shared = shared
@@ -87,7 +99,9 @@ class Committer:
         self._open = True
         wire = self._link.wire
         wire.send(what)
-        wire.send(self._settings.text, self._settings.values(lock_seconds))
+        settings = self._settings
+        text = settings.writing if what is _BEGIN else settings.reading
+        wire.send(text, settings.values(lock_seconds, self._body_seconds))
 
     def transaction(self, terms: Terms, now: int, chance: int) -> PostgresTransaction:
         """What a unit that runs now works through."""

@@ -13,6 +13,8 @@ import hashlib
 import re
 from collections.abc import Iterable
 
+import msgspec
+
 from holdfast.engine import Table
 from holdfast.engines.postgres.failures import TOO_NEW
 
@@ -53,37 +55,28 @@ def own() -> str:
 
 def journal(schema: str) -> str:
     """The functions and triggers that the journal itself has."""
-    s = schema
-    lock, listeners = _locks(schema)
+    s, locks = schema, locks_of(schema)
     return f"""
-create or replace function {s}.journal_begins() returns bigint language plpgsql as $$
+create or replace function {s}.admits(format bigint) returns void language plpgsql as $$
 begin
-    perform pg_catalog.pg_advisory_xact_lock({lock});
-    return (select coalesce(max(c.seq), 0) + 1 from {s}.change c);
+    perform pg_catalog.pg_advisory_xact_lock_shared({locks.making});
+    if format < (select s.value::bigint from {s}.store s
+        where s.name = 'writes_from') then
+        raise exception 'only a newer holdfast may write here by now; nothing was '
+            'written: upgrade holdfast' using errcode = '{TOO_NEW}';
+    end if;
 end $$;
 create or replace function {s}.receipt_given() returns trigger language plpgsql as $$
-declare
-    newest {s}.change%rowtype;
 begin
     if new.calls is not null
         and new.calls <> (select r.calls from {s}.receipt r where r.id = new.id) then
         return null;
     end if;
-    if new.format > 0 and new.format < (select s.value::bigint from {s}.store s
-        where s.name = 'writes_from') then
-        raise exception 'only a newer holdfast may write here by now; nothing was '
-            'written: upgrade holdfast' using errcode = '{TOO_NEW}';
-    end if;
-    select * into newest from {s}.change c order by c.seq desc limit 1;
-    if newest.seq is null or newest.at is not null then
-        return null;
-    end if;
-    perform pg_catalog.pg_advisory_xact_lock({lock});
     update {s}.change c set actor = new.actor, cause = new.cause,
         at = greatest(new.at, (select b.at from {s}.change b
             where b.at is not null order by b.seq desc limit 1))
-    where c.seq = (select max(l.seq) from {s}.change l);
-    if not pg_catalog.pg_try_advisory_xact_lock({listeners}) then
+    where c.seq = (select max(l.seq) from {s}.change l) and c.at is null;
+    if found and not pg_catalog.pg_try_advisory_xact_lock({locks.listening}) then
         perform pg_catalog.pg_notify('{channel(schema)}', '');
     end if;
     return null;
@@ -147,15 +140,19 @@ def journalised(schema: str, table: str, columns: Iterable[str]) -> str:
     return f"""
 create or replace function {s}.{table}_journal() returns trigger language plpgsql as $$
 declare
-    died bigint := {s}.journal_begins();
+    died bigint;
 begin
+    perform pg_catalog.pg_advisory_xact_lock({locks_of(schema).committing});
     if tg_op = 'INSERT' then
         insert into {s}.change (seq, kind, owner, no, op)
-        values (died, '{table}', new.owner, new.no, 'create');
+        select coalesce(max(c.seq), 0) + 1, '{table}', new.owner, new.no, 'create'
+        from {s}.change c;
         return null;
     end if;
     insert into {s}.change (seq, kind, owner, no, op)
-    values (died, '{table}', old.owner, old.no, lower(tg_op));
+    select coalesce(max(c.seq), 0) + 1, '{table}', old.owner, old.no, lower(tg_op)
+    from {s}.change c
+    returning seq into died;
     insert into {s}.was_{table} (died, born, no, {names})
     values (died, coalesce(
         (select max(c.seq) from {s}.change c
@@ -184,13 +181,19 @@ def channel(schema: str) -> str:
     return f"holdfast_{schema}"
 
 
-def listening_lock(schema: str) -> str:
-    """The advisory lock that listeners share, as a statement's two arguments."""
-    return _locks(schema)[1]
+class Locks(msgspec.Struct, frozen=True):
+    """The store's advisory locks, each as the two arguments that name it."""
+
+    committing: str
+    """Held from a transaction's first change in the journal to its commit."""
+    listening: str
+    """Shared by those who listen: without them, nobody needs to be told."""
+    making: str
+    """Shared by those who write; alone by who changes the tables."""
 
 
-def _locks(schema: str) -> tuple[str, str]:
-    """The store's two advisory locks: of whoever commits, and of those who listen."""
+def locks_of(schema: str) -> Locks:
+    """The locks of the store in a schema."""
     digest = hashlib.blake2b(schema.encode(), digest_size=4).digest()
     number = int.from_bytes(digest, "big", signed=True)
-    return f"{_LOCK_SPACE}, {number}", f"{_LOCK_SPACE + 1}, {number}"
+    return Locks(*(f"{_LOCK_SPACE + which}, {number}" for which in range(3)))

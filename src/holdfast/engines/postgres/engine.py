@@ -107,7 +107,7 @@ class PostgresEngine:
     def borrow(self, terms: Terms, timeout_seconds: float) -> Iterator[Transaction]:
         """A transaction for a body of code on the caller's own thread."""
         self._writing()
-        committer, me = self._committer(), threading.get_ident()
+        committer, me = self._committer(timeout_seconds), threading.get_ident()
         with self._at_work(), self._inside.of(me):
             try:
                 body = Body(committer, terms, self._options.clock, timeout_seconds)
@@ -127,7 +127,7 @@ class PostgresEngine:
         """A transaction for a body of awaiting code."""
         self._writing()
         loan = Loan(terms, self._options.clock, timeout_seconds, self._inside)
-        self._bodies.submit(self._serve_loan, loan)
+        self._bodies.submit(self._serve_loan, loan, timeout_seconds)
         return await loan.begun()
 
     def inside(self) -> bool:
@@ -185,8 +185,8 @@ class PostgresEngine:
 
     # How it is put together.
 
-    def _committer(self) -> Committer:
-        return Committer(self._links, self._target, self._shared)
+    def _committer(self, body_seconds: float = 0) -> Committer:
+        return Committer(self._links, self._target, self._shared, body_seconds)
 
     def _read(self, unit: Unit[Any]) -> None:
         committer = self._committer()
@@ -199,8 +199,8 @@ class PostgresEngine:
         self._read(unit)
         answer([unit])
 
-    def _serve_loan(self, loan: Loan) -> None:
-        committer = self._committer()
+    def _serve_loan(self, loan: Loan, seconds: float) -> None:
+        committer = self._committer(seconds)
         with self._inside.of(loan.task):
             try:
                 loan.serve(committer)

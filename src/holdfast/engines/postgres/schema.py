@@ -72,11 +72,8 @@ def make(
 ) -> None:
     """Make what is not there yet, and run the migrations that were not run."""
     with connection.transaction():
-        _ask(
-            connection,
-            "select pg_advisory_xact_lock(hashtextextended(%s, 0))",
-            f"holdfast {target.schema}",
-        )
+        lock = ddl.locks_of(target.schema).making
+        _ask(connection, f"select pg_advisory_xact_lock({lock})")
         there = stamp(connection, target)
         have = {}
         if there is not None:  # another process may have brought it further by now

@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from holdfast.engines.postgres.ddl import channel, listening_lock
+from holdfast.engines.postgres.ddl import channel, locks_of
 from holdfast.engines.postgres.links import connect
 from holdfast.engines.postgres.target import Target
 
@@ -84,7 +84,7 @@ class Watcher:
 
     def _listen(self, own: psycopg.Connection[Any]) -> float:
         """Listen, if this server lets us; how long to wait between looks."""
-        lock = listening_lock(self._target.schema)
+        lock = locks_of(self._target.schema).listening
         try:
             own.execute(f"listen {channel(self._target.schema)}")
             own.execute(f"select pg_advisory_lock_shared({lock})")
