@@ -72,10 +72,15 @@ class Found(msgspec.Struct):
 
 
 def create(place: Place) -> None:
-    """Make the store and its sessions."""
+    """Make the store and its sessions; raises unless it has those partitions."""
     with holdfast.open(place.target) as store:
         for owner, session in EVERY:
             store.owned_by(owner).sessions.create("bench", id=session)
+    parts = (
+        "select count(*) from pg_inherits where inhparent = 'bench.message'::regclass"
+    )
+    if (made := _number(place, parts)) != place.partitions:
+        raise RuntimeError(f"{place.target}: {made} partitions of messages")
 
 
 async def fill(place: Place, count: int, turn: int) -> float:
@@ -141,7 +146,9 @@ def measured(
                 start = turn * (part // BATCH)
                 found.fills.append(asyncio.run(fill(place, part, start)))
         for place, found in zip(places, founds, strict=True):
-            found.size_bytes = _size(place)
+            found.size_bytes = _number(
+                place, "select pg_database_size(current_database())"
+            )
         for turn in progress.track(range(ROUNDS), description="reading, appending"):
             for place, found in zip(places, founds, strict=True):
                 found.reads += read(place, turn)
@@ -149,13 +156,10 @@ def measured(
     return founds
 
 
-def _size(place: Place) -> int:
-    """The bytes of a database, with its statistics made current."""
+def _number(place: Place, query: str) -> int:
+    """What a query of one number gives."""
     with psycopg.connect(place.url, autocommit=True) as connection:
-        connection.execute("vacuum analyze")
-        row = connection.execute(
-            "select pg_database_size(current_database())"
-        ).fetchone()
+        row = connection.execute(query).fetchone()
     assert row is not None
     return int(row[0])
 

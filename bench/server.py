@@ -70,4 +70,4 @@ _DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 
 def program(name: str) -> Path:
     """One of PostgreSQL's programs."""
-    return postgres._binaries() / name  # noqa: SLF001  # as the tests find them
+    return postgres.programs.binaries() / name

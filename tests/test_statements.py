@@ -1,5 +1,6 @@
 """Statements: each says what it is for, takes what it is given, and uses an index.
 
+What PostgreSQL has of its own, and its plans, are tried in `test_statements_postgres`.
 Parameters are compared twice: as the source names them, read with `ast`, and as they
 come at run time, where every statement is run at least once.
 """
@@ -24,16 +25,14 @@ from test_journal import MADE
 
 STATEMENTS = catalog(registry().parts())
 SOURCE = Path(holdfast.__file__).parent
-CALLS = {"one", "all", "run", "fields"}
+CALLS = {"one", "all", "run", "put", "fields"}
 BY_NAME = re.compile(r"_(exists|owners|now|before|until)$")
 """Statements whose names are put together from a kind's or a table's."""
 
 # Each reads more than it gives back; why that is right stands beside it.
 SCANS = {
-    "journal_gaps": "a check counts every change",
     "journal_head": "the end of the table, by its number",
     "journal_newest": "from the end of the table, to the newest moment",
-    "journal_unstamped": "a check counts every change",
     "leftover_any": "whether there is a first row",
 }
 SORTS = {}
@@ -74,23 +73,22 @@ def test_every_statement_is_used_somewhere():
         assert quoted in text or included in sql or BY_NAME.search(name), name
 
 
-@pytest.fixture
-def ran(monkeypatch):
-    """The statements that were run, each with the parameters that it was given."""
-    recorded = {}
+def recorded(monkeypatch, transaction):
+    """The statements that will be run, each with the parameters that it was given."""
+    ran = {}
 
     def recording(method):
-        real = getattr(SqliteTransaction, method)
+        real = getattr(transaction, method)
 
         def record(self, name, /, **values):
-            recorded.setdefault(name, set()).add(frozenset(values))
+            ran.setdefault(name, set()).add(frozenset(values))
             return real(self, name, **values)
 
         return record
 
     for method in CALLS:
-        monkeypatch.setattr(SqliteTransaction, method, recording(method))
-    return recorded
+        monkeypatch.setattr(transaction, method, recording(method))
+    return ran
 
 
 def exercise(store, clock):
@@ -145,21 +143,29 @@ def read_records(store, talk, task):
     store.check()
 
 
-def test_every_statement_takes_at_run_time_what_it_names(ran, clock, monkeypatch):
+def exercise_in_slices(store, clock, monkeypatch):
+    """All of it, and what is deleted a slice at a time."""
     from holdfast.kinds import messages, tasks  # noqa: PLC0415
 
     monkeypatch.setattr(messages, "_SWEPT_AT_ONCE", 2)
     monkeypatch.setattr(tasks, "_SWEPT_AT_ONCE", 1)
-    with holdfast.open(":memory:", clock=clock) as store:
-        exercise(store, clock)
-        store.sessions.clear(store.sessions.list(tag="a")[0].id)
-        store.sessions.create()
+    exercise(store, clock)
+    store.sessions.clear(store.sessions.list(tag="a")[0].id)
+    store.sessions.create()
+
+
+def never_run(ran, statements):
+    """Those that were not, of all; each of the others was given what it names."""
     for name, given in sorted(ran.items()):
-        assert given == {STATEMENTS[name].parameters}, name
-    unmet = {name for name in STATEMENTS if name not in ran} - {
-        name for name in STATEMENTS if name.endswith("_fields")
-    }
-    assert unmet == BY_THE_COMMITTER, unmet
+        assert given == {statements[name].parameters}, name
+    return {n for n in statements if n not in ran and not n.endswith("_fields")}
+
+
+def test_every_statement_takes_at_run_time_what_it_names(clock, monkeypatch):
+    ran = recorded(monkeypatch, SqliteTransaction)
+    with holdfast.open(":memory:", clock=clock) as store:
+        exercise_in_slices(store, clock, monkeypatch)
+    assert never_run(ran, STATEMENTS) == BY_THE_COMMITTER
 
 
 BY_THE_COMMITTER = {"journal_head", "journal_stamp"}

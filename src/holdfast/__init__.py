@@ -6,6 +6,7 @@ to be awaited.
 """
 
 from holdfast import errors
+from holdfast.care.copying import copy
 from holdfast.contract import Kind, operation, query
 from holdfast.declared import kind
 from holdfast.engine import Table
@@ -36,6 +37,7 @@ __all__ = [
     "Task",
     "Transaction",
     "aopen",
+    "copy",
     "errors",
     "kind",
     "open",

@@ -16,7 +16,7 @@ from holdfast import edges
 from holdfast.afaces import AsyncJournal, AsyncLeases, AsyncSessions, AsyncTasks
 from holdfast.atransaction import AsyncTransaction
 from holdfast.contract import Kind, Operation
-from holdfast.core import Core, Usage
+from holdfast.core import Core, Usage, everyone
 from holdfast.engine import Report, Terms
 from holdfast.faces import async_face
 from holdfast.journal import Change, names_of, refuse_across
@@ -24,6 +24,7 @@ from holdfast.kinds.leases import Lease
 from holdfast.page import Page
 from holdfast.runtime.aworking import AsyncHeldLease, AsyncWork, held, work
 from holdfast.runtime.following import AsyncFollower, follow_async
+from holdfast.runtime.joining import Joined
 from holdfast.store import Store
 
 T = TypeVar("T")
@@ -147,7 +148,7 @@ class AsyncStore:
 
     async def owners(self) -> list[str]:
         """Everyone who owns a record here, in order."""
-        return await self._read(self._core.owners_in)
+        return await self._read(self._core.owners_in, everyone(self._terms))
 
     async def usage(self, owner: str | None = None) -> Usage:
         """How many rows and bytes an owner has here (None: this store's own)."""
@@ -157,7 +158,7 @@ class AsyncStore:
 
     def across_owners(self) -> AsyncAcrossOwners:
         """Lists and the journal over all owners, read-only."""
-        journal = AsyncStoreJournal(self, self._core.every_journal)
+        journal = AsyncStoreJournal(self._everyone(), self._core.every_journal)
         return AsyncAcrossOwners(self.sync, journal)
 
     @asynccontextmanager
@@ -185,6 +186,26 @@ class AsyncStore:
             await loan.end(keep=False)
             raise
         await loan.end(keep=True)
+
+    @asynccontextmanager
+    async def join(
+        self,
+        connection: Any,
+        actor: str | None = None,
+        cause: str | None = None,
+        lease: Lease | None = None,
+    ) -> AsyncIterator[AsyncTransaction]:
+        """Take part in a transaction that you have begun on a connection of yours.
+
+        As `Store.join`, with a `psycopg.AsyncConnection`.
+        """
+        core = self._core
+        core.refuse_inside("join")
+        terms = core.terms(self._terms, actor, cause, lease)
+        block = core.engine.join(connection, terms, asyncio.current_task())
+        async with Joined(block, connection) as loan:
+            await loan.do(core.entering)
+            yield AsyncTransaction(loan, core)
 
     async def run(
         self,
@@ -267,9 +288,13 @@ class AsyncStore:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"a store has no kind {name!r}; declare it before opening")
 
-    async def _read(self, work: Callable[[Any], T]) -> T:
+    def _everyone(self) -> "AsyncStore":
+        """The same store, for a look at all owners' rows."""
+        return AsyncStore(self._core, everyone(self._terms))
+
+    async def _read(self, work: Callable[[Any], T], terms: Terms | None = None) -> T:
         self._core.refuse_inside("a read")
-        unit = self._core.unit(work, self._terms)
+        unit = self._core.unit(work, terms or self._terms)
         future = unit.awaited(asyncio.get_running_loop())
         self._core.engine.post_read(unit)
         return await future

@@ -53,8 +53,9 @@ class Core:
         self.engine = open_engine(target, registry.parts(), options)
         self.every_journal = registry.every_journal
         self.engine.tidy = self._tidy
-        if not options.read_only and self.engine.read(self.unit(_leftover, Terms())):
-            self.engine.post(self.unit(self._tidy, Terms()))
+        ours = Terms(every_owner=True)
+        if not options.read_only and self.engine.read(self.unit(_leftover, ours)):
+            self.engine.post(self.unit(self._tidy, ours))
 
     def unit(self, work: Work[T], terms: Terms) -> Unit[T]:
         """A unit of work on these terms; its time and chance are fixed now."""
@@ -187,6 +188,11 @@ class Core:
         kinds = self.registry.kinds.values()
         if sum(kind(tx).tidy(_TIDIED_AT_ONCE) for kind in kinds):
             tx.untidy()
+
+
+def everyone(terms: Terms) -> Terms:
+    """These terms, for a look at all owners' rows."""
+    return msgspec.structs.replace(terms, every_owner=True)
 
 
 def fenced(work: Work[T]) -> Work[T]:

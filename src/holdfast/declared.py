@@ -31,6 +31,7 @@ RESERVED = frozenset(
         "check",
         "close",
         "holding",
+        "join",
         "lease",
         "now",
         "of",

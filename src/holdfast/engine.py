@@ -9,14 +9,14 @@ be run again; a unit is answered once, after its commit or its failure.
 
 import importlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from holdfast.clock import Clock, uuid7
-from holdfast.errors import CannotOpen
+from holdfast.errors import CannotOpen, Refused
 from holdfast.limits import Limits
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Terms(msgspec.Struct, frozen=True):
     actor: str | None = None
     cause: str | None = None
     fence: Fence | None = None
+    every_owner: bool = False
+    """Whether all owners' rows are looked at, and not those of one."""
 
 
 class Transaction:
@@ -198,6 +200,8 @@ class Options(msgspec.Struct, frozen=True):
     migrate: str
     limits: Limits
     clock: Clock
+    filling: bool = False
+    """Whether a store that a copy is being made into may be opened."""
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -271,6 +275,15 @@ class Engine(Protocol):
         """A transaction for a body of awaiting code."""
         ...
 
+    def join(
+        self, connection: object, terms: Terms, who: object
+    ) -> AbstractContextManager[Transaction]:
+        """A block of a transaction that a user has begun on a connection of theirs.
+
+        `who` is inside it meanwhile: a thread's number, or a task.
+        """
+        ...
+
     def inside(self) -> bool:
         """Whether the calling thread or task is inside a transaction of its own."""
         ...
@@ -283,8 +296,40 @@ class Engine(Protocol):
         """Look for damage."""
         ...
 
+    def loader(self) -> "Loader":
+        """What fills this store with another's rows."""
+        ...
+
     def close(self) -> None:
         """Finish what was begun, and let go of everything."""
+        ...
+
+
+class Loader(Protocol):
+    """Fills a store with rows that another store's journal tells of already."""
+
+    def step(self) -> AbstractContextManager[None]:
+        """A transaction that all of the following is done in, or none of it."""
+        ...
+
+    def run(self, name: str, /, **values: object) -> int:
+        """Run a named statement; how many rows it changed."""
+        ...
+
+    def add(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Put rows into a table, but for those whose key or place is taken."""
+        ...
+
+    def unguard(self) -> None:
+        """Have nothing journalled any more, and nothing refused."""
+        ...
+
+    def guard(self) -> None:
+        """Have every change journalled again, and new rows numbered past these."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; a step that has not ended is undone."""
         ...
 
 
@@ -316,17 +361,39 @@ def open_engine(target: str, parts: tuple[Part, ...], options: Options) -> Engin
 
     Raises `CannotOpen` for a scheme that no engine answers to.
     """
-    scheme, found, rest = target.partition("://")
-    if not found:
-        scheme, rest = "sqlite", target
-    elif scheme == "sqlite":
-        rest = rest.removeprefix("/")
+    scheme, rest = _scheme_of(target)
     if scheme not in _ENGINES:
         return _installed(scheme)(rest, parts, options)
     engine: Engine = importlib.import_module(_ENGINES[scheme]).connect(
         rest, parts, options
     )
     return engine
+
+
+def migration_script(
+    target: str, parts: tuple[Part, ...], options: Options, role: str | None
+) -> str:
+    """The SQL that brings a target's tables up to date, for somebody else to run.
+
+    Raises `Refused` where nobody else could: a file is brought up by opening it.
+    """
+    scheme, rest = _scheme_of(target)
+    module = importlib.import_module(_ENGINES.get(scheme, _ENGINES["sqlite"]))
+    if not hasattr(module, "script"):
+        raise Refused(
+            f"{target} is brought up to date by opening it; only a database server's "
+            "tables can be made by another user's script"
+        )
+    text: str = module.script(rest, parts, options, role)
+    return text
+
+
+def _scheme_of(target: str) -> tuple[str, str]:
+    """The scheme of a target, and the rest of it; a path has SQLite's."""
+    scheme, found, rest = target.partition("://")
+    if not found:
+        return "sqlite", target
+    return scheme, rest.removeprefix("/") if scheme == "sqlite" else rest
 
 
 def _installed(scheme: str) -> Connect:

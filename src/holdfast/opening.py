@@ -12,7 +12,7 @@ from holdfast import edges
 from holdfast.clock import Clock, SystemClock
 from holdfast.core import Core
 from holdfast.declared import registry
-from holdfast.engine import Options, Terms
+from holdfast.engine import Options, Terms, migration_script
 from holdfast.errors import WrongType
 from holdfast.limits import Limits
 from holdfast.store import Store
@@ -65,6 +65,23 @@ def aopen(
     Takes and raises what `open` does.
     """
     return Opening((target, owner, durability, read_only, migrate, clock, limits))
+
+
+def migration_sql(target: str, *, grant_to: str | None = None) -> str:
+    """The SQL that makes a store's tables on a server, or brings them up to date.
+
+    For where the user that runs the agents may not: run it as one who may. With
+    `grant_to` it lets that role use the store. Raises `CannotOpen`, `NotAStore`,
+    `TooNew`, `Refused` (a store in a file).
+    """
+    options = Options(
+        durability="power-loss",
+        read_only=False,
+        migrate="check",
+        limits=Limits(),
+        clock=SystemClock(),
+    )
+    return migration_script(target, registry().parts(), options, grant_to)
 
 
 class Opening(Awaitable["AsyncStore"]):

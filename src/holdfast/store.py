@@ -9,12 +9,13 @@ through; a call on a store from inside a transaction of the same thread is refus
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast import edges
 from holdfast.across import AcrossOwners, EveryList
 from holdfast.contract import Kind, Operation
-from holdfast.core import Core, Usage
+from holdfast.core import Core, Usage, everyone
 from holdfast.engine import Report, Terms
 from holdfast.faces import face
 from holdfast.journal import Change, Journal, names_of, refuse_across
@@ -145,7 +146,7 @@ class Store:
 
     def owners(self) -> list[str]:
         """Everyone who owns a record here, in order."""
-        return self._read(self._core.owners_in)
+        return self._read(self._core.owners_in, everyone(self._terms))
 
     def usage(self, owner: str | None = None) -> Usage:
         """How many rows and bytes an owner has here (None: this store's own)."""
@@ -160,7 +161,8 @@ class Store:
             for name, kind in self._core.registry.kinds.items()
             if "list" in kind.operations()
         }
-        return AcrossOwners(lists, face(_shown(self._core.every_journal), self))
+        every_journal = _shown(self._core.every_journal)
+        return AcrossOwners(lists, face(every_journal, self._everyone()))
 
     @contextmanager
     def transaction(
@@ -182,6 +184,28 @@ class Store:
         )
         terms = self._core.terms(self._terms, actor, cause, lease)
         with self._core.engine.borrow(terms, seconds) as tx:
+            self._core.entering(tx)
+            yield OpenTransaction(tx, self._core.registry)
+
+    @contextmanager
+    def join(
+        self,
+        connection: object,
+        actor: str | None = None,
+        cause: str | None = None,
+        lease: Lease | None = None,
+    ) -> Iterator[OpenTransaction]:
+        """Take part in a transaction that you have begun on a connection of yours.
+
+        Your tables and what is done through it are committed together, by you. The
+        connection is one of psycopg 3 (or of SQLAlchemy on it) to the store's own
+        database, or an `apsw.Connection` to its file. A block that raises is undone,
+        and your transaction goes on. Raises `Refused` for a connection that cannot be
+        joined.
+        """
+        self._core.refuse_inside("join")
+        terms = self._core.terms(self._terms, actor, cause, lease)
+        with self._core.engine.join(connection, terms, get_ident()) as tx:
             self._core.entering(tx)
             yield OpenTransaction(tx, self._core.registry)
 
@@ -270,9 +294,13 @@ class Store:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"a store has no kind {name!r}; declare it before opening")
 
-    def _read(self, work: Callable[[Any], T]) -> T:
+    def _everyone(self) -> "Store":
+        """The same store, for a look at all owners' rows."""
+        return Store(self._core, everyone(self._terms))
+
+    def _read(self, work: Callable[[Any], T], terms: Terms | None = None) -> T:
         self._core.refuse_inside("a read")
-        return self._core.engine.read(self._core.unit(work, self._terms))
+        return self._core.engine.read(self._core.unit(work, terms or self._terms))
 
     def _with(self, owner: str) -> Terms:
         terms = self._terms

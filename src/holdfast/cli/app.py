@@ -1,7 +1,7 @@
 """The commands, and how each ends.
 
 Answers for: which commands there are, exit statuses, errors in one line.
-Leaves to others: what a command does (`look`, `importing`, `holdfast.demo`).
+Leaves to others: what a command does (`look`, `importing`, `copying`, the demo).
 Always holds: no traceback for what holdfast foresees; what a program reads goes to
 standard output, what went wrong to standard error.
 
@@ -21,7 +21,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 import holdfast
-from holdfast.cli import importing, look
+from holdfast.cli import copying, importing, look, migrating
 from holdfast.cli.output import complain
 from holdfast.errors import HoldfastError
 
@@ -41,6 +41,8 @@ def build() -> App:
     )
     app.command(demo)
     app.command(importing.build())
+    app.command(copying.copy)
+    app.command(migrating.migrate)
     for command in look.COMMANDS:
         app.command(command)
     return app

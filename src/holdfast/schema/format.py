@@ -8,12 +8,15 @@ beside it; what they need is taken away a version later. Running every step from
 earlier version gives the tables that a new store gets.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from holdfast.errors import TooNew
+from holdfast.errors import CannotOpen, TooNew
 
+COPYING = "copying"
+"""What a store says as long as a copy is being made into it: the source's id."""
 OUR_LINE = "holdfast"
 """What holdfast's own tables are called among the migrations."""
 VERSION = 2
@@ -32,6 +35,16 @@ class Stamp(msgspec.Struct, frozen=True):
     version: int
     reads_from: int
     writes_from: int
+    copying: str | None = None
+    """The id of the store that is being copied to there, until all of it is."""
+
+    @classmethod
+    def of(cls, said: Mapping[str, str]) -> "Stamp":
+        """The stamp in what a store says of itself."""
+        version, reads_from, writes_from = (
+            int(said[name]) for name in ("version", "reads_from", "writes_from")
+        )
+        return cls(version, reads_from, writes_from, said.get(COPYING))
 
 
 OURS = Stamp(VERSION, READS_FROM, WRITES_FROM)
@@ -44,8 +57,18 @@ def steps() -> tuple[str, ...]:
     return tuple(path.read_text(encoding="utf-8") for path in found)
 
 
-def admit(place: str, stamp: Stamp, *, read_only: bool) -> None:
-    """Let this holdfast at a store, if the store's format allows. Raises `TooNew`."""
+def admit(place: str, stamp: Stamp, *, read_only: bool, filling: bool = False) -> None:
+    """Let this holdfast at a store, if the store's format allows.
+
+    Raises `TooNew`, or `CannotOpen` for a copy that is not all there yet.
+    """
+    if stamp.copying is not None:
+        if filling:
+            return
+        raise CannotOpen(
+            f"{place} is a copy that is not all there yet: run the same copy again, "
+            "which goes on where it was; or remove what is there"
+        )
     if stamp.reads_from > VERSION:
         raise TooNew(
             f"{place} has format {stamp.version}, which only a newer holdfast reads "

@@ -48,14 +48,15 @@ create unique index message_given on message (session, id) where given = 1;
 
 -- session_fields --
 -- What a session's record is made of, beside its own row the place and the time of its
--- newest message and whether its parent is gone.
+-- newest message and whether its parent is gone (by `is null`: for `not exists` over
+-- many rows, PostgreSQL reads every session).
 select s.no, s.owner, s.id, s.created_at, s.updated_at, s.status, s.title, s.parent,
     s.metadata, s.tags, s.max_context_messages, s.revision, s.first,
     (select max(m.position) from message m where m.session = s.no),
     (select m.created_at from message m where m.session = s.no
         order by m.position desc limit 1),
-    s.parent is not null and not exists (
-        select 1 from session p where p.owner = s.owner and p.id = s.parent)
+    s.parent is not null and (
+        select p.no from session p where p.owner = s.owner and p.id = s.parent) is null
 
 -- session_get --
 -- One session.

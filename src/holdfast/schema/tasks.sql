@@ -40,12 +40,13 @@ create table task_log (
 ) strict;
 
 -- task_fields --
--- What a task's record is made of: its own row, and whether its session is gone.
+-- What a task's record is made of: its own row, and whether its session is gone (by
+-- `is null`: for `not exists` over many rows, PostgreSQL reads every session).
 select t.no, t.owner, t.id, t.created_at, t.updated_at, t.started_at, t.completed_at,
     t.status, t.description, t.tool, t.session, t.assigned_to, t.progress, t.error,
     t.result, t.metadata, t.version,
-    t.session is not null and not exists (
-        select 1 from session s where s.owner = t.owner and s.id = t.session)
+    t.session is not null and (
+        select s.no from session s where s.owner = t.owner and s.id = t.session) is null
 
 -- task_get --
 -- One task.

@@ -23,7 +23,7 @@ from holdfast.engines.postgres.links import Links
 from holdfast.engines.postgres.target import Target
 from holdfast.engines.postgres.transaction import PostgresTransaction, Shared
 from holdfast.engines.postgres.wire import Bound, Link, Lost, Wire, plain
-from holdfast.errors import Refused
+from holdfast.errors import OutcomeUnknown, Refused
 from holdfast.schema import format as formats
 
 GROUP_UNITS = 60
@@ -34,11 +34,16 @@ SHORT_LOCK_SECONDS = 0.05
 """How long a group waits for a record: it may have locked what others wait for."""
 _BEGIN = plain("begin isolation level read committed read write")
 _BEGIN_READING = plain("begin isolation level repeatable read read only")
+_OWNER = plain(
+    "select set_config('holdfast.owner', $1, true), "
+    "set_config('holdfast.every_owner', $2, true)"
+)
 _COMMIT = plain("commit")
 _ROLLBACK = plain("rollback")
 _UNIT = plain("savepoint unit")
 _UNIT_KEPT = plain("release savepoint unit")
 _UNIT_UNDONE = plain("rollback to savepoint unit")
+_LOCKS_LONG = plain("select set_config('lock_timeout', $1, true)")
 _IDLE = "idle_in_transaction_session_timeout"
 _VOID = 0
 """The format that a receipt says which was put there so that no commit can follow."""
@@ -57,8 +62,11 @@ class Settings:
                 f"set_config('{n}', ${i}, true)" for i, n in enumerate(names, 1)
             )
         )
-        admits = f"{target.schema}.admits({formats.VERSION})"
-        self.writing = plain(f"{self.reading.text.decode()}, {admits}")
+        more = [f"{target.schema}.admits({formats.VERSION})"]
+        if target.synchronous_commit:
+            wanted = f"'synchronous_commit', '{target.synchronous_commit}'"
+            more.append(f"set_config({wanted}, true)")
+        self.writing = plain(", ".join([self.reading.text.decode(), *more]))
 
     def values(self, lock_seconds: float, body_seconds: float = 0) -> list[bytes]:
         """The values for one transaction; of a body, with the time that it has.
@@ -85,9 +93,12 @@ class Committer:
         self._receipt = shared.statements["receipt_add"]
         self._link: Link | None = None
         self._open = False
+        self._lock_seconds = _LOCK_SECONDS
         self._tokens: list[str] = []
         """Receipts that the open transaction leaves."""
         self.untidy = False
+        self.receipts = 0
+        """How many receipts were left since somebody asked."""
 
     # One transaction.
 
@@ -97,21 +108,30 @@ class Committer:
             self._link = self._links.take(self._target.reconnect_seconds)
         self._tokens.clear()
         self._open = True
+        self._lock_seconds = lock_seconds
         wire = self._link.wire
         wire.send(what)
         settings = self._settings
         text = settings.writing if what is _BEGIN else settings.reading
         wire.send(text, settings.values(lock_seconds, self._body_seconds))
 
-    def transaction(self, terms: Terms, now: int, chance: int) -> PostgresTransaction:
+    def transaction(
+        self, terms: Terms, now: int, chance: int, *, reads: bool = False
+    ) -> PostgresTransaction:
         """What a unit that runs now works through."""
-        return PostgresTransaction(self._wire, self._shared, terms, now, chance)
+        if self._target.row_security:
+            every = b"on" if terms.every_owner else b"off"
+            self._wire.send(_OWNER, [terms.owner.encode(), every])
+        return PostgresTransaction(
+            self._wire, self._shared, terms, now, chance, reads=reads
+        )
 
     def stamp(self, tx: PostgresTransaction) -> None:
         """Close a unit's moment: leave its receipt, which says when, who and why."""
         if tx.left_untidy:
             self.untidy = True
         if tx.wrote:
+            self.receipts += 1
             self._tokens.append(token(tx.now))
             said = {"at": tx.now, "actor": tx.terms.actor, "cause": tx.terms.cause}
             said |= {"id": self._tokens[-1], "format": formats.VERSION}
@@ -121,6 +141,8 @@ class Committer:
         """Commit; raises if it certainly did not, or if nobody can say."""
         tokens = list(self._tokens)
         try:
+            if self._lock_seconds < _LOCK_SECONDS:  # the journal's turn is waited for
+                self._wire.send(_LOCKS_LONG, [b"%d" % round(_LOCK_SECONDS * 1000)])
             tag = self._wire.finish(_COMMIT)
         except (psycopg.Error, Lost) as error:
             if not is_gone(error) or not tokens:
@@ -174,6 +196,7 @@ class Committer:
         All others are settled. Most units that fail have written nothing by then, so
         that a group is first tried without savepoints.
         """
+        patience = self._patience()
         for attempt in (self._bare, self._in_savepoint):
             try:
                 return self._attempt(units, attempt)
@@ -182,9 +205,11 @@ class Committer:
             except BaseException as error:
                 self.rollback()
                 if is_gone(error):
-                    with suppress(Exception):
-                        self._links.look_over()
-                    break
+                    if self._again(error, patience):
+                        break
+                    for unit in units:
+                        unit.error = self.translated(error)
+                    return []
                 if not is_conflict(error) and failures.state_of(error) != LOCKED:
                     continue
                 break
@@ -206,7 +231,11 @@ class Committer:
                 left.append(unit)
             if time.monotonic() > until:
                 break
-        self.commit()
+        try:
+            self.commit()
+        except OutcomeUnknown as error:
+            for unit in units[:ran]:
+                unit.error = unit.error or error
         return left + list(units[ran:])
 
     def _bare(self, unit: Unit[Any]) -> bool:
@@ -251,7 +280,7 @@ class Committer:
         return True
 
     def _settled(self, unit: Unit[Any], run: Callable[[], None]) -> None:
-        patience = Patience(self._target.reconnect_seconds)
+        patience = self._patience()
         while True:
             unit.result, unit.error = None, None
             if unit.abandoned:
@@ -267,12 +296,18 @@ class Committer:
 
     def _again(self, error: BaseException, patience: Patience) -> bool:
         if is_gone(error):
+            self._discard()
             with suppress(Exception):
                 self._links.look_over()
         if failures.state_of(error) in failures.UNPREPARED:
             self._links.prepares = False
             self._discard()
+        if failures.is_stale(error):
+            self._discard()
         return patience.again(error)
+
+    def _patience(self) -> Patience:
+        return Patience(self._links.seconds_left(self._target.reconnect_seconds))
 
     def _run_alone(self, unit: Unit[Any], lock_seconds: float) -> None:
         self.begin(lock_seconds)
@@ -286,9 +321,7 @@ class Committer:
 
     def _run_reading(self, unit: Unit[Any]) -> None:
         self.begin(what=_BEGIN_READING)
-        tx = PostgresTransaction(
-            self._wire, self._shared, unit.terms, unit.now, unit.chance, reads=True
-        )
+        tx = self.transaction(unit.terms, unit.now, unit.chance, reads=True)
         try:
             unit.result = unit.work(tx)
         finally:
@@ -309,14 +342,14 @@ class Committer:
         take = self._shared.statements["receipt_take"]
         while True:
             try:
-                self.begin()
+                self.begin(self._target.reconnect_seconds)
                 self._wire.send(take, take.in_order(said))
                 found = self._wire.ask(find, find.in_order({"id": id}))
                 ((form,),) = self._wire.rows(found)
                 self._wire.finish(_COMMIT)
             except BaseException as error:
                 self.rollback()
-                if not patience.again(error):
+                if not patience.asks_again(error):
                     seconds = self._target.reconnect_seconds
                     raise failures.unknown(self._shared.place, seconds) from error
             else:
@@ -333,6 +366,7 @@ class Committer:
         self._open = False
         link, self._link = self._link, None
         if link is not None:
+            self._shared.numbers.forget()
             link.wire.drop()
             self._links.give_back(link)
 

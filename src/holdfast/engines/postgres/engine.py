@@ -13,9 +13,10 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from holdfast.clock import uuid7
 from holdfast.engine import Loan as LoanProtocol
 from holdfast.engine import (
     Options,
@@ -31,8 +32,10 @@ from holdfast.engines.checks import check
 from holdfast.engines.loans import Body, Loan
 from holdfast.engines.postgres.commit import Committer
 from holdfast.engines.postgres.inside import Inside
+from holdfast.engines.postgres.joining import joined
 from holdfast.engines.postgres.lanes import Lanes
 from holdfast.engines.postgres.links import Links
+from holdfast.engines.postgres.loading import PostgresLoader
 from holdfast.engines.postgres.opening import bring_up
 from holdfast.engines.postgres.target import target_of
 from holdfast.engines.postgres.transaction import (
@@ -48,6 +51,9 @@ from holdfast.schema.statements import overrides
 
 T = TypeVar("T")
 _READERS = 4
+_SWEPT_EVERY = 1_000
+_RECEIPTS_KEPT_US = 3_600 * 1_000_000
+"""An hour: far longer than anybody tries to find out about a commit."""
 
 
 class PostgresEngine:
@@ -56,12 +62,14 @@ class PostgresEngine:
     def __init__(self, url: str, parts: tuple[Part, ...], options: Options) -> None:
         self._options = options
         self._parts = parts
-        self._target = target = target_of(url, read_only=options.read_only)
+        asked = target_of(url, read_only=options.read_only)
+        self._target, store_id = bring_up(asked, parts, options)
+        target = self._target
         self.place = target.place
         statements = {**catalog(parts), **overrides("postgres")}
         self._shared = Shared(
             place=target.place,
-            store_id=bring_up(target, parts, options),
+            store_id=store_id,
             statements={name: bound(said) for name, said in statements.items()},
             limits=options.limits,
             numbers=Numbers(),
@@ -75,6 +83,7 @@ class PostgresEngine:
         self.tidy: Work[None] | None = None
         self._doing = threading.Condition()
         self._running = 0
+        self._receipts = 0
         self._why: Closed | None = None
         _open_engines.add(self)
 
@@ -130,6 +139,21 @@ class PostgresEngine:
         self._bodies.submit(self._serve_loan, loan, timeout_seconds)
         return await loan.begun()
 
+    @contextmanager
+    def join(
+        self, connection: object, terms: Terms, who: object
+    ) -> Iterator[Transaction]:
+        """A block of a transaction that a user has begun on a connection of theirs."""
+        self._writing()
+        with (
+            self._at_work(),
+            self._inside.of(who),
+            joined(
+                connection, self._target, self._shared, terms, self._options.clock
+            ) as tx,
+        ):
+            yield tx
+
     def inside(self) -> bool:
         """Whether the calling thread or task is inside a transaction of its own."""
         if not self._inside.anyone:
@@ -152,7 +176,12 @@ class PostgresEngine:
                 f"{self.place} cannot be checked from inside an open transaction: "
                 "check it when that has ended"
             )
-        return self.read(Unit(self._check, Terms(), self._options.clock))
+        terms = Terms(every_owner=True)
+        return self.read(Unit(self._check, terms, self._options.clock))
+
+    def loader(self) -> PostgresLoader:
+        """What fills this store with another's rows."""
+        return PostgresLoader(self._target, self._parts, self._shared.statements)
 
     def close(self) -> None:
         """Finish what was begun, and let go of everything."""
@@ -213,8 +242,18 @@ class PostgresEngine:
         """What follows once callers were answered."""
         if committer.untidy:
             committer.untidy = False
-            if self.tidy is not None and self._why is None:
-                self.post(Unit(self.tidy, Terms(), self._options.clock))
+            if self.tidy is not None:
+                self._post_own(self.tidy)
+        self._receipts += committer.receipts
+        committer.receipts = 0
+        if self._receipts >= _SWEPT_EVERY:
+            self._receipts = 0
+            self._post_own(_sweep)
+
+    def _post_own(self, work: Work[None]) -> None:
+        """Have work of our own done; if we are closed, the next who opens does it."""
+        with suppress(Closed):
+            self.post(Unit(work, Terms(every_owner=True), self._options.clock))
 
     def _writing(self) -> None:
         if self._why is not None:
@@ -242,6 +281,12 @@ class PostgresEngine:
     def _check(self, tx: Transaction) -> Report:
         assert isinstance(tx, PostgresTransaction)
         return check(tx.ask, self._parts)
+
+
+def _sweep(tx: Transaction) -> None:
+    """Delete receipts that are too old for anybody to ask for."""
+    before = uuid7(tx.now - _RECEIPTS_KEPT_US, 0)
+    tx.put("receipt_sweep", before=before, limit=2 * _SWEPT_EVERY)
 
 
 def _current_task() -> object:

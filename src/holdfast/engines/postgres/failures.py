@@ -14,6 +14,7 @@ from holdfast.engines.postgres.wire import Lost
 from holdfast.errors import (
     Busy,
     CannotOpen,
+    Closed,
     HoldfastError,
     NotAStore,
     OutcomeUnknown,
@@ -27,13 +28,14 @@ from holdfast.errors import (
 )
 
 _KEPT = "nothing of this write was kept, all that was acknowledged is there"
-_CONFLICTS = {"40001", "40P01", "23505", "23P01", "26000", "42P05", "0A000"}
+_CONFLICTS = {"40001", "40P01", "23505", "23P01", "26000", "42P05"}
 """Serialization, deadlock, a key that another transaction has just made, and what is
 prepared having changed or been lost on the way through a pooler."""
 _GONE = ("08", "57P01", "57P02", "57P03", "25006")
 """The connection, or the server behind it, which may have become a standby."""
 LOCKED = "55P03"
 TOO_NEW = "HF001"
+_UNSUPPORTED = "0A000"
 UNPREPARED = {"26000", "42P05"}
 """A statement that was prepared is not there, or there already: a pooler is between."""
 _TRIES = 12
@@ -43,6 +45,8 @@ _RECONNECT_PAUSE_SECONDS = 0.1
 
 def state_of(error: BaseException) -> str:
     """The SQLSTATE behind an error; an empty one if no server said anything."""
+    if isinstance(error, OutcomeUnknown):  # it is the end, whatever is behind it
+        return ""
     if isinstance(error, HoldfastError) and error.__cause__ is not None:
         error = error.__cause__
     return (isinstance(error, psycopg.Error) and error.sqlstate) or ""
@@ -50,12 +54,29 @@ def state_of(error: BaseException) -> str:
 
 def is_gone(error: BaseException) -> bool:
     """Whether the connection is gone, or leads to a server that cannot write."""
-    return isinstance(error, (Lost, Unreachable)) or state_of(error).startswith(_GONE)
+    return (
+        isinstance(error, (Lost, Unreachable))
+        or state_of(error).startswith(_GONE)
+        or _unsupported_by(error, "call_bool_check_hook")  # "read write", on a standby
+    )
+
+
+def is_stale(error: BaseException) -> bool:
+    """Whether what is prepared no longer fits the tables, which were altered."""
+    return _unsupported_by(error, "RevalidateCachedQuery")
 
 
 def is_conflict(error: BaseException) -> bool:
     """Whether a unit that runs again may pass."""
-    return state_of(error) in _CONFLICTS
+    return state_of(error) in _CONFLICTS or is_stale(error)
+
+
+def _unsupported_by(error: BaseException, function: str) -> bool:
+    """Whether this is PostgreSQL's "not supported", from one of its functions."""
+    if state_of(error) != _UNSUPPORTED:
+        return False
+    behind = error.__cause__ if isinstance(error, HoldfastError) else error
+    return isinstance(behind, psycopg.Error) and behind.diag.source_function == function
 
 
 class Patience:
@@ -76,6 +97,13 @@ class Patience:
             return True
         return False
 
+    def asks_again(self, error: BaseException) -> bool:
+        """Whether to ask again what became of a commit: most answers are none."""
+        if not isinstance(error, Exception) or isinstance(error, Closed):
+            return False
+        time.sleep(random.uniform(0, _RECONNECT_PAUSE_SECONDS))
+        return time.monotonic() < self._until
+
 
 def translated(error: BaseException, place: str) -> BaseException:
     """The error to raise for one that came from psycopg; others stay themselves."""
@@ -89,9 +117,9 @@ def translated(error: BaseException, place: str) -> BaseException:
 def unknown(place: str, seconds: float) -> OutcomeUnknown:
     """The error for a commit of which nobody can say whether it is there."""
     return OutcomeUnknown(
-        f"{place}: the connection was lost in a commit, and the server was not there "
-        f"again within {seconds:g} s; this write may or may not be there: look before "
-        "you repeat it"
+        f"{place}: the connection was lost in a commit, and nobody could say within "
+        f"{seconds:g} s what became of it; this write may or may not be there: look "
+        "before you repeat it"
     )
 
 
@@ -129,6 +157,7 @@ _TABLE: tuple[tuple[str, type[HoldfastError], str], ...] = (
     ("3D", CannotOpen, "{place}: there is no such database ({said}): create it first"),
     ("42501", Refused, "{place}: this user may not do that ({said})"),
     ("25P02", Refused, "a statement of this transaction failed before: begin another"),
+    ("0A", Refused, "{place}: PostgreSQL cannot do that ({said})"),
     ("42", Refused, "{place}: PostgreSQL refuses a statement ({said})"),
     ("P0001", Refused, "the schema refuses this ({said}); nothing was written"),
     ("XX001", NotAStore, "{place} is damaged ({said}): restore a backup"),

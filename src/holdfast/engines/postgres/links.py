@@ -7,6 +7,8 @@ Always holds: a connection that was broken is not given to anybody again.
 """
 
 import threading
+import time
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -17,7 +19,12 @@ from holdfast.engines.postgres.wire import Link, set_up
 from holdfast.errors import Busy, Closed, Unreachable
 
 _WAIT_SECONDS = 10.0
-_ATTEMPT_SECONDS = 1.0
+_ASK_SECONDS = 0.2
+"""How long one asks the pool, which tries to connect again whenever it is asked."""
+_LOOK_SECONDS = 0.1
+"""How long one waits for a server that has just been away for too long already."""
+_LATELY_SECONDS = 1.0
+_ATTEMPT_SECONDS = 0.1
 _POOL_THREADS = 2
 
 
@@ -28,6 +35,8 @@ class Links:
         self._target = target
         self._out = 0
         self._counting = threading.Lock()
+        self._away: tuple[float, float] | None = None
+        """Since when the server has been away, and when that was last seen."""
         self.prepares = not target.pooled
         """Whether statements may be prepared: a pooler may lose what is."""
         self._pool: ConnectionPool[Link] = ConnectionPool(
@@ -45,24 +54,44 @@ class Links:
         self._pool.open()
 
     def take(self, seconds: float = _WAIT_SECONDS) -> Link:
-        """A connection of one's own. Raises `Busy`, `Unreachable`, `Closed`."""
-        try:
-            link = self._pool.getconn(timeout=min(seconds, _WAIT_SECONDS))
-        except PoolTimeout:
-            raise self._none_left() from None
-        except PoolClosed:
-            raise Closed(f"{self._target.place} was closed: open it again") from None
-        with self._counting:
-            self._out += 1
-        link.wire.prepares = self.prepares
+        """A connection of one's own. Raises `Busy`, `Unreachable`, `Closed`.
+
+        One that was lost while nobody had it is noticed here, without a round trip.
+        """
+        began = time.monotonic()
+        left = max(_LOOK_SECONDS, self.seconds_left(seconds))
+        until = began + min(left, _WAIT_SECONDS)
+        while True:
+            link = self._asked_for(began, until)
+            with self._counting:
+                self._out += 1
+            if not link.wire.went_away():
+                break
+            link.wire.drop()
+            self.give_back(link)
+        self._away = None
+        link.wire.prepares = self.prepares and link.wire.direct
         link.wire.open()
         return link
+
+    def _asked_for(self, began: float, until: float) -> Link:
+        while True:
+            left = until - time.monotonic()
+            try:
+                return self._pool.getconn(timeout=max(0.001, min(left, _ASK_SECONDS)))
+            except PoolTimeout:
+                if left <= _ASK_SECONDS:
+                    raise self._none_left(began) from None
+            except PoolClosed:
+                place = self._target.place
+                raise Closed(f"{place} was closed: open it again") from None
 
     def give_back(self, link: Link) -> None:
         """Let others have a connection; a broken one is replaced."""
         with self._counting:
             self._out -= 1
-        link.wire.close()
+        with suppress(psycopg.Error):
+            link.wire.close()
         self._pool.putconn(link)
 
     def look_over(self) -> None:
@@ -73,13 +102,26 @@ class Links:
         """Let go of all."""
         self._pool.close()
 
-    def _none_left(self) -> Busy | Unreachable:
+    def seconds_left(self, seconds: float) -> float:
+        """What is left of so many seconds, if others have waited for the server too.
+
+        Who stood in line behind them does not wait as long again.
+        """
+        now, away = time.monotonic(), self._away
+        if away is None or now - away[1] > _LATELY_SECONDS:
+            return seconds
+        return away[0] + seconds - now
+
+    def _none_left(self, began: float) -> Busy | Unreachable:
         place, size = self._target.place, self._target.pool_size
         if self._out >= size:
             return Busy(
                 f"{place}: all {size} connections of this process are in use; nothing "
                 "was written: end transactions sooner, or open with pool_size="
             )
+        now, away = time.monotonic(), self._away
+        goes_on = away is not None and began - away[1] <= _LATELY_SECONDS
+        self._away = (away[0] if away and goes_on else began, now)
         return Unreachable(
             f"{place} cannot be reached: nothing of this write was kept; all that was "
             "acknowledged is there, and calls go on when the server is back"

@@ -18,7 +18,7 @@ import psycopg
 from holdfast.engine import Row, Terms, Transaction
 from holdfast.engines.postgres.ddl import NUMBERS_AT_ONCE
 from holdfast.engines.postgres.failures import translated
-from holdfast.engines.postgres.wire import Bound, Lost, Wire, plain
+from holdfast.engines.postgres.wire import Bound, Lost, Values, Wire, plain
 from holdfast.errors import Refused
 from holdfast.limits import Limits
 
@@ -44,6 +44,15 @@ class Numbers:
                 self._end = self._next + NUMBERS_AT_ONCE
             self._next += 1
             return self._next - 1
+
+    def forget(self) -> None:
+        """Use none of those at hand: a connection was lost, perhaps with its server.
+
+        A server that was not stopped in order may give numbers again that it gave to
+        transactions which it does not remember.
+        """
+        with self._mutex:
+            self._next = self._end = 0
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -95,17 +104,17 @@ class PostgresTransaction(Transaction):
 
     def all(self, name: str, /, **values: object) -> list[Row]:
         what = self._shared.statements[name]
-        return self._wire.rows(self._ask(what, what.in_order(values)))
+        return self._wire.rows(self._ask(what, self._in_order(what, values)))
 
     def run(self, name: str, /, **values: object) -> int:
         what = self._shared.statements[name]
         self.wrote = True
-        return self._ask(what, what.in_order(values)).command_tuples or 0
+        return self._ask(what, self._in_order(what, values)).command_tuples or 0
 
     def put(self, name: str, /, **values: object) -> None:
         what = self._shared.statements[name]
         self.wrote = True
-        self._send(what, what.in_order(values))
+        self._send(what, self._in_order(what, values))
 
     def lock(self, kind: str, id: str) -> None:
         if not self.reads:
@@ -114,7 +123,7 @@ class PostgresTransaction(Transaction):
 
     def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:
         what = self._shared.statements[name]
-        result = self._ask(what, what.in_order(values))
+        result = self._ask(what, self._in_order(what, values))
         names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
         for row in self._wire.rows(result):
             return dict(zip(names, row, strict=True))
@@ -158,6 +167,15 @@ class PostgresTransaction(Transaction):
             self._undo_part()
             raise
         self._send(_PART_KEPT, ())
+
+    def _in_order(self, what: Bound, values: dict[str, Any]) -> Values:
+        """Values in a statement's order; the owner stands in where it names one.
+
+        Tables may be divided by owner, and one part is enough to look at.
+        """
+        if "owner" in what.names and "owner" not in values:
+            values["owner"] = self.terms.owner
+        return what.in_order(values)
 
     def _undo_part(self) -> None:
         if self._wire.lost:

@@ -82,12 +82,15 @@ def set_up(link: psycopg.Connection[Any]) -> None:
     assert isinstance(link, Link)
     link.adapters.register_loader("numeric", FloatLoader)
     link.wire = Wire(link)
+    link.add_notice_handler(link.wire.heed)
+    ((pid,),) = link.execute("select pg_catalog.pg_backend_pid()").fetchall()
+    link.wire.direct = pid == link.pgconn.backend_pid
 
 
 class Wire:
     """What is sent on a link, and what comes back, in order."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: "psycopg.BaseConnection[Any]") -> None:
         self._link = link
         self._pg = link.pgconn
         self._prepared: set[bytes] = set()
@@ -97,6 +100,24 @@ class Wire:
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
         self.prepares = True
+        self.direct = True
+        """Whether no pooler is between: one gives process ids of its own."""
+        self._told_to_go = False
+
+    def went_away(self) -> bool:
+        """Whether it was lost while it was idle; nothing is asked of the server."""
+        try:
+            while self._poll.poll(0) and not self._told_to_go:
+                self._pg.consume_input()
+                self._pg.is_busy()  # has what came in looked at
+        except psycopg.Error:
+            return True
+        return self._told_to_go or self._pg.status == pq.ConnStatus.BAD
+
+    def heed(self, said: psycopg.errors.Diagnostic) -> None:
+        """What a server says by itself may be its last word on a connection."""
+        if said.severity_nonlocalized == "FATAL":
+            self._told_to_go = True
 
     def open(self) -> None:
         """Begin to send without waiting."""
@@ -153,36 +174,35 @@ class Wire:
         Raises as `ask` does; whatever happens, nothing more is on its way then.
         """
         self.send(what)
+        results, failed = self.until_rest()
+        if failed is not None:
+            raise failed
+        return results[-1].command_status or b""
+
+    def recover(self) -> None:
+        """After a statement failed: let others follow. Raises `Lost`."""
+        self.until_rest()
+
+    def until_rest(self) -> tuple[list["pq.abc.PGresult"], psycopg.Error | None]:
+        """Wait until nothing is on its way: every result, and the first failure.
+
+        Raises `Lost`.
+        """
+        results: list[pq.abc.PGresult] = []
         failed: psycopg.Error | None = None
-        tag = b""
         try:
             self._pg.pipeline_sync()
             self._flush()
             while (result := self._until_synced()) is not None:
+                results.append(result)
                 if result.status == pq.ExecStatus.FATAL_ERROR:
                     failed = failed or errors.error_from_result(result)
-                tag = result.command_status or b""
         except BaseException as error:
             self.drop()
             if isinstance(error, psycopg.Error):
                 raise Lost(str(failed or error)) from (failed or error)
             raise
-        if failed is not None:
-            raise failed
-        return tag
-
-    def recover(self) -> None:
-        """After a statement failed: let others follow. Raises `Lost`."""
-        try:
-            self._pg.pipeline_sync()
-            self._flush()
-            while self._until_synced() is not None:
-                pass
-        except BaseException as error:
-            self.drop()
-            if isinstance(error, psycopg.Error):
-                raise Lost(str(error)) from error
-            raise
+        return results, failed
 
     def close(self) -> None:
         """Send one at a time again; nothing must be on its way."""
@@ -191,7 +211,7 @@ class Wire:
 
     def drop(self) -> None:
         """Let go of the connection, whatever the server is doing; it rolls back."""
-        self._link.close()
+        self._pg.finish()
 
     @property
     def lost(self) -> bool:

@@ -11,8 +11,8 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeVar
 
 import apsw
@@ -25,6 +25,8 @@ from holdfast.engines.sqlite.binding import bound
 from holdfast.engines.sqlite.commit import LOOKS_EVERY, Committer
 from holdfast.engines.sqlite.connection import connect
 from holdfast.engines.sqlite.failures import translated
+from holdfast.engines.sqlite.joining import joined
+from holdfast.engines.sqlite.loading import SqliteLoader
 from holdfast.engines.sqlite.opening import bring_up, is_ready
 from holdfast.engines.sqlite.place import Place
 from holdfast.engines.sqlite.readers import Readers
@@ -112,6 +114,27 @@ class SqliteEngine:
         writer.lend(loan)
         return await loan.begun()
 
+    @contextmanager
+    def join(
+        self, connection: object, terms: Terms, who: object
+    ) -> Iterator[Transaction]:
+        """A block of a transaction that a user has begun on a connection of theirs."""
+        turn = self._writing().turn
+        options = self._options
+        with joined(
+            connection,
+            self._file,
+            self._statements,
+            terms,
+            options.limits,
+            options.clock,
+        ) as tx:
+            turn.overdue.add(who)
+            try:
+                yield tx
+            finally:
+                turn.overdue.discard(who)
+
     def inside(self) -> bool:
         """Whether the calling thread or task is inside a transaction of its own."""
         turn = None if self._writer is None else self._writer.turn
@@ -138,6 +161,10 @@ class SqliteEngine:
             )
         unit = Unit(self._check, Terms(), self._options.clock)
         return self.read(unit)
+
+    def loader(self) -> SqliteLoader:
+        """What fills this store with another's rows."""
+        return SqliteLoader(self._connect(), self._parts, self.place, self._statements)
 
     def close(self) -> None:
         """Finish what was begun, and let go of everything."""

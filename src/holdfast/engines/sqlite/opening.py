@@ -54,7 +54,9 @@ def _look(
         stamp = schema.recognise(connection, str(place))
         if stamp is None:
             return None
-        formats.admit(str(place), stamp, read_only=options.read_only)
+        formats.admit(
+            str(place), stamp, read_only=options.read_only, filling=options.filling
+        )
         return schema.pending(connection, parts)
     finally:
         connection.close()

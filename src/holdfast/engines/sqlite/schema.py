@@ -18,6 +18,7 @@ from holdfast.schema import format as formats
 from holdfast.schema.format import Stamp
 
 _TRIGGERS = ("created", "numbered", "updated", "deleted")
+_UNGUARDED = "drop trigger if exists change_kept; drop trigger if exists change_fixed"
 
 
 def recognise(connection: apsw.Connection, place: str) -> Stamp | None:
@@ -39,10 +40,7 @@ def recognise(connection: apsw.Connection, place: str) -> Stamp | None:
 def stamp(connection: apsw.Connection) -> Stamp:
     """What the file says of its own format."""
     rows = connection.execute("select name, value from store").fetchall()
-    said = {str(name): str(value) for name, value in rows}
-    return Stamp(
-        int(said["version"]), int(said["reads_from"]), int(said["writes_from"])
-    )
+    return Stamp.of({str(name): str(value) for name, value in rows})
 
 
 def pending(connection: apsw.Connection, parts: tuple[Part, ...]) -> list[str]:
@@ -76,11 +74,7 @@ def _bring_up(
         _drop_triggers(connection, parts)
     for line in lines_of(parts):
         _bring_line_up(connection, line, have.get(line.kind, 0), now)
-    for part in parts:
-        for table in part.tables:
-            if table.journalled:
-                journalise(connection, table)
-    guard_journal(connection)
+    guard(connection, parts)
     if new:
         connection.execute(f"pragma application_id = {APPLICATION_ID}")
         id = uuid7(now, clock.chance())
@@ -221,13 +215,28 @@ def _triggers(table: str, columns: list[str]) -> str:
     )
 
 
+def unguard(connection: apsw.Connection, parts: tuple[Part, ...]) -> None:
+    """Have rows come and go without being journalled."""
+    _drop_triggers(connection, parts)
+    connection.execute(_UNGUARDED)
+
+
+def guard(connection: apsw.Connection, parts: tuple[Part, ...]) -> None:
+    """Have every change of a row journalled, and the journal kept."""
+    for part in parts:
+        for table in part.tables:
+            if table.journalled:
+                journalise(connection, table)
+    guard_journal(connection)
+
+
 def guard_journal(connection: apsw.Connection) -> None:
     """Have the journal refuse to be rewritten, by whatever program, REPLACE included.
 
     A change is stamped once; one is deleted only when the floor was put above it.
     """
     connection.execute(
-        "drop trigger if exists change_kept; drop trigger if exists change_fixed;"
+        f"{_UNGUARDED};"
         "create trigger change_kept before delete on change when old.seq > (select "
         "cast(value as integer) from store where name = 'journal_floor') begin "
         "select raise(abort, 'the journal is not to be unwritten'); end;"

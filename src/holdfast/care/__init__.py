@@ -1,0 +1,1 @@
+"""Care: what is done for kept state as a whole, one file a task."""

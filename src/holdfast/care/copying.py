@@ -1,0 +1,337 @@
+"""Copying: a store as it is, journal and history included, to another place.
+
+Answers for: the order of a copy: all rows, then what has changed meanwhile, then one
+moment of the source that the target is compared with, table by table.
+Leaves to others: reading a table in pages (`pages`), what stands beside a copy while it
+is made (`filling`), putting rows past the journal (each engine's loader).
+Always holds: rows keep their numbers and changes their `seq`, so it is the same store
+at another place; until all is there and was compared, nobody can open the target;
+each step is a transaction, after which the same copy goes on.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TypeAlias, TypeVar
+
+import msgspec
+
+from holdfast.care.filling import Filling, Said, said_in, versions_in
+from holdfast.care.pages import CopiedTable, Pages, columns_of, digest, encoded, pages
+from holdfast.clock import SystemClock
+from holdfast.declared import registry
+from holdfast.edges import wrong_type
+from holdfast.engine import Engine, Options, Row, Terms, Transaction, Unit, open_engine
+from holdfast.errors import CannotOpen, StorageFailed
+from holdfast.limits import Limits
+from holdfast.schema import copied
+from holdfast.schema.copied import HISTORY, Copied
+
+T = TypeVar("T")
+Progress: TypeAlias = Callable[[str, int, int], None]
+_CHANGES = 500
+"""How many changes are brought over in one step."""
+_GLANCE_SECONDS = 0.2
+"""How often a copy that follows asks whether it is to end."""
+_EVERYONE = Terms(every_owner=True)
+
+
+class CopyReport(msgspec.Struct, frozen=True):
+    """What was copied, and compared: `head` is the newest change at the target."""
+
+    source: str
+    target: str
+    id: str
+    head: int
+    seconds: float
+    tables: tuple[CopiedTable, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows over all tables, the journal's and the history's included."""
+        return sum(table.rows for table in self.tables)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes over all tables, as they were compared."""
+        return sum(table.bytes for table in self.tables)
+
+
+def copy(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    follow: bool = False,
+    until: Callable[[], bool] | None = None,
+    replace: bool = False,
+    on_progress: Progress | None = None,
+) -> CopyReport:
+    """Copy a whole store to another place, on any engine, journal and history included.
+
+    The source may be written to meanwhile; the target is what the source was at one
+    moment near the end, and is compared with it by counts and digests. A copy that was
+    interrupted goes on when it is run again. With `follow` the target is kept current
+    until `until()` is true (without it: until interrupted), then compared and finished.
+    `replace` empties a target that has something in it. `on_progress(what, done, all)`
+    is called with rows.
+
+    Raises `CannotOpen`, `Refused` (the target has data, or is the source), `TooNew`,
+    `NeedsMigration`, `StorageFailed` (the two differ at the end).
+    """
+    began = time.monotonic()
+    with _copying(_place(source), _place(target), on_progress) as making:
+        making.begin(replace=replace)
+        making.fill()
+        if follow:
+            making.follow(until or _never)
+        making.catch_up()
+        tables = making.finish()
+        return CopyReport(
+            source=making.source.place,
+            target=making.target.place,
+            id=making.said["id"],
+            head=making.head,
+            seconds=time.monotonic() - began,
+            tables=tables,
+        )
+
+
+def _never() -> bool:
+    return False
+
+
+def _place(value: str | os.PathLike[str]) -> str:
+    if not isinstance(value, (str, os.PathLike)):
+        raise wrong_type("source and target", "a path or a URL", value)
+    place = os.fspath(value)
+    if place == ":memory:":
+        raise CannotOpen(
+            ":memory: is another store each time it is opened: name a file"
+        )
+    return place
+
+
+@contextmanager
+def _copying(source: str, target: str, tell: Progress | None) -> Iterator["_Copying"]:
+    """Both stores open, the source first: without one, no target is made."""
+    parts = (*registry().parts(), copied.statements(registry().parts()))
+    options = Options(
+        durability="power-loss",
+        read_only=True,
+        migrate="check",
+        limits=Limits(),
+        clock=SystemClock(),
+    )
+    filling = msgspec.structs.replace(options, read_only=False, filling=True)
+    with ExitStack() as stack:
+        reading = open_engine(source, parts, options)
+        stack.callback(reading.close)
+        writing = open_engine(target, parts, filling)
+        stack.callback(writing.close)
+        loader = writing.loader()
+        stack.callback(loader.close)
+        yield _Copying(reading, writing, Filling(writing, loader), tell)
+
+
+class _Delta(msgspec.Struct):
+    """Some changes, with the images they left and the rows that they name."""
+
+    upto: int
+    stamped: int | None
+    more: bool
+    tables: list[tuple[Copied, tuple[str, ...], list[Row]]]
+
+
+class _Copying:
+    """One run of a copy."""
+
+    def __init__(
+        self, source: Engine, target: Engine, filling: Filling, tell: Progress | None
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.said: Said = {}
+        self.head = 0
+        self._filling = filling
+        self._tell = tell or (lambda *_: None)
+        self._tables = copied.copied(registry().parts())
+        self._history = self._tables[0]
+        self._records = [table for table in self._tables if table.journalled]
+        self._stamped = 0
+        assert self._history.name == HISTORY
+
+    def begin(self, *, replace: bool) -> None:
+        """Claim the target for this copy, or refuse it; goes on with an older run."""
+        self.said = self._read(said_in)
+        self._filling.refuse_strange(self.source.place, self._read(versions_in))
+        newest = self._read(lambda tx: tx.one("journal_newest"))
+        self._filling.claim(
+            self.said["id"],
+            newest[0] if newest else 0,
+            self._tables,
+            replace=replace,
+        )
+        self._stamped = self._filling.begun
+
+    def fill(self) -> None:
+        """Copy every row as it is when its turn comes; what changes, comes later."""
+        if self._filling.reached is not None:
+            return
+        for table in self._tables:
+            if table.appended or table.journalled:
+                self._fill(table)
+        self._filling.reach(self._filling.begun)
+
+    def _fill(self, table: Copied) -> None:
+        """Copy a table's rows up to those that are there by now.
+
+        Of the history, what was there when the copy was begun: all of that stays as it
+        is. A row that is newer, or has changed since, is named by a later change.
+        """
+        last, count = self._read(lambda tx: _extent(tx, table))
+        upto = self._filling.begun if table.appended else last
+        source = Pages(table, self._filling.last(table))
+        done = self._filling.count(table)
+        while rows := self._read(source.next):
+            place = source.columns.index(table.key[0])
+            kept = [row for row in rows if row[place] <= upto]
+            self._filling.add(table, source.columns, kept)
+            done += len(kept)
+            self._tell(table.name, done, max(count, done))
+            if len(kept) < len(rows):
+                break
+            source.measure(len(rows), len(encoded(rows)))
+
+    def follow(self, until: Callable[[], bool]) -> None:
+        """Bring over what is written to the source, as it is, until told to stop."""
+        wake = threading.Event()
+        stop = self.source.watch(wake.set)
+        try:
+            while not until():
+                wake.clear()
+                self.catch_up()
+                wake.wait(_GLANCE_SECONDS)
+        finally:
+            stop()
+
+    def catch_up(self) -> None:
+        """Bring over what has changed, until little is left."""
+        more = True
+        while more:
+            more = self._apply(self._read(self._delta))
+
+    def finish(self) -> tuple[CopiedTable, ...]:
+        """Bring the target to one moment of the source, compare, and open it to all."""
+        found, orders = self._read(self._last_round)
+        there = self._filling.read(
+            lambda tx: [
+                digest(tx, table, orders[table.name], self._telling("comparing", want))
+                for table, want in zip(self._tables, found, strict=True)
+            ]
+        )
+        for wanted, have in zip(found, there, strict=True):
+            if wanted != have:
+                raise StorageFailed(
+                    f"{self.target.place}: table {wanted.name} is not what the source "
+                    f"has ({have.rows:,} rows of {wanted.rows:,}, or others); the "
+                    "source is as it was: begin again with replace"
+                )
+        self._filling.finish(self.said)
+        return tuple(found)
+
+    def _last_round(
+        self, tx: Transaction
+    ) -> tuple[list[CopiedTable], dict[str, tuple[str, ...]]]:
+        """On one snapshot: what is left, what is not journalled, and the digests."""
+        while self._apply(self._delta(tx)):
+            pass
+        self.said = said_in(tx)
+        found, orders = [], {}
+        for table in self._tables:
+            name = table.name
+            orders[name] = columns_of(tx, name)
+            ((count,),) = tx.all(f"copy_count_{name}")
+            reading = CopiedTable(name, count, 0, "")
+            one = digest(tx, table, (), self._telling("reading", reading))
+            found.append(one)
+            if not table.appended and not table.journalled:
+                self._renew(tx, table, one, orders[name])
+        return found, orders
+
+    def _renew(
+        self,
+        tx: Transaction,
+        table: Copied,
+        wanted: CopiedTable,
+        order: tuple[str, ...],
+    ) -> None:
+        """Copy a table that is not journalled, unless it is the same already."""
+        have = self._filling.read(lambda target: digest(target, table, order))
+        if have != wanted:
+            rows = ((found.columns, rows) for found, rows, _ in pages(tx, table))
+            self._filling.renew(table, rows)
+
+    def _delta(self, tx: Transaction) -> _Delta | None:
+        """The next changes, and what belongs to them; None if there are none."""
+        after = self._filling.reached
+        assert after is not None
+        changes = tx.all("copy_next_change", after_seq=after, limit=_CHANGES)
+        ((self.head,),) = tx.all("copy_last_change") or [(0,)]
+        if not changes:
+            return None
+        columns = columns_of(tx, HISTORY)
+        seq, kind, at = (columns.index(name) for name in ("seq", "kind", "at"))
+        upto = changes[-1][seq]
+        stamped = [row[seq] for row in changes if row[at] is not None]
+        named = {row[kind] for row in changes}
+        delta = _Delta(
+            upto,
+            stamped[-1] if stamped else None,
+            len(changes) == _CHANGES,
+            [(self._history, columns, changes)],
+        )
+        for table in self._tables:
+            if table.image and table.name.removeprefix("was_") in named:
+                found = columns_of(tx, table.name)
+                images = tx.all(
+                    f"copy_next_{table.name}", after_died=after, limit=len(changes)
+                )
+                kept = [row for row in images if row[found.index("died")] <= upto]
+                delta.tables.append((table, found, kept))
+            if table.journalled and table.name in named:
+                rows = tx.all(f"copy_changed_{table.name}", after=after, upto=upto)
+                delta.tables.append((table, columns_of(tx, table.name), rows))
+        return delta
+
+    def _apply(self, delta: _Delta | None) -> bool:
+        """Bring changes over in one transaction; whether there are more.
+
+        The newest changes may be of no moment yet, and be stamped later: they are
+        brought over again the next time.
+        """
+        if delta is None:
+            return False
+        after = self._filling.reached
+        assert after is not None
+        self._stamped = delta.stamped or self._stamped
+        reached = delta.upto if delta.more else self._stamped
+        self._filling.apply(after, delta.upto, reached, self._tables, delta.tables)
+        self._tell("changes", delta.upto, max(self.head, delta.upto))
+        return delta.more
+
+    def _telling(self, what: str, table: CopiedTable) -> Callable[[int], None]:
+        return lambda done: self._tell(
+            f"{what} {table.name}", done, max(table.rows, done)
+        )
+
+    def _read(self, work: Callable[[Transaction], T]) -> T:
+        return self.source.read(Unit(work, _EVERYONE, SystemClock()))
+
+
+def _extent(tx: Transaction, table: Copied) -> tuple[int, int]:
+    """The last number in a table, and how many rows it has."""
+    last = tx.one(f"copy_last_{table.name}")
+    ((count,),) = tx.all(f"copy_count_{table.name}")
+    return last[0] if last else 0, count

@@ -1,0 +1,136 @@
+"""Copied: which tables a copy of a store takes along, and the statements it needs.
+
+Answers for: finding each table's key in the text that makes it, and the statements by
+which any engine reads a table in the order of that key, and takes rows out of it.
+Leaves to others: the order of a copy (`care`), putting rows in (each engine's loader).
+Always holds: `store` is not among them: while a copy is made, it says how far it is.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from holdfast.engine import Part
+from holdfast.schema.statements import TABLES, parse
+
+HISTORY = "change"
+_SAYS = "store"
+_MADE = re.compile(r"create table (\w+) \((.*?)\n\)", re.DOTALL | re.IGNORECASE)
+_KEY = re.compile(r"^\s*primary key \(([\w, ]+)\)", re.MULTILINE | re.IGNORECASE)
+_KEY_COLUMN = re.compile(r"^\s*(\w+) .*\bprimary key\b", re.MULTILINE | re.IGNORECASE)
+
+
+class Copied(msgspec.Struct, frozen=True):
+    """A table that is copied, and the columns of its key."""
+
+    name: str
+    key: tuple[str, ...]
+    journalled: bool = False
+    image: bool = False
+
+    @property
+    def appended(self) -> bool:
+        """Whether it is history: what is in it stays as it is."""
+        return self.image or self.name == HISTORY
+
+    @property
+    def images(self) -> str:
+        """The table of its rows as they were."""
+        return f"was_{self.name}"
+
+
+def copied(parts: tuple[Part, ...]) -> tuple[Copied, ...]:
+    """Every table of a store: the history first, then the records, then the others."""
+    tables = list(_tables(parts))
+    images = [
+        Copied(table.images, ("died",), image=True)
+        for table in tables
+        if table.journalled
+    ]
+    return tuple(sorted([*images, *tables], key=_order))
+
+
+def statements(parts: tuple[Part, ...]) -> Part:
+    """What a copy needs beside a store's own statements; it brings no tables."""
+    blocks = ["-- tables --\n-- A copy brings no tables of its own.\n", _OWN]
+    for table in copied(parts):
+        blocks += _reading(table.name, table.key)
+        if table.appended:
+            blocks.append(_cut(table.name, table.key[0]))
+        if table.journalled:
+            blocks += _changed(table.name)
+    return Part("copying", "\n".join(blocks), ())
+
+
+def _order(table: Copied) -> int:
+    return (table.name == HISTORY, table.image, table.journalled, True).index(True)
+
+
+def _tables(parts: Iterable[Part]) -> Iterator[Copied]:
+    for part in parts:
+        journalled = {table.name for table in part.tables if table.journalled}
+        for name, columns in _MADE.findall(parse(part.sql)[TABLES].text):
+            if name != _SAYS:
+                key = _KEY.search(columns) or _KEY_COLUMN.search(columns)
+                assert key is not None, name
+                yield Copied(name, tuple(key[1].split(", ")), name in journalled)
+
+
+def _reading(name: str, key: tuple[str, ...]) -> Iterator[str]:
+    columns = ", ".join(key)
+    after = ", ".join(f":after_{column}" for column in key)
+    last = ", ".join(f"{column} desc" for column in key)
+    yield f"""
+-- copy_first_{name} --
+-- The first rows of {name}, in the order of its key.
+select * from {name} order by {columns} limit :limit
+-- copy_next_{name} --
+-- Rows of {name} after a place, in the order of its key.
+select * from {name} where ({columns}) > ({after}) order by {columns} limit :limit
+-- copy_last_{name} --
+-- The last place in {name}.
+select {columns} from {name} order by {last} limit 1
+-- copy_count_{name} --
+-- How many rows {name} has.
+select count(*) from {name}
+-- copy_empty_{name} --
+-- Take every row out of {name}.
+delete from {name}"""
+
+
+def _cut(name: str, key: str) -> str:
+    return f"""
+-- copy_cut_{name} --
+-- Take out of {name} what is after a place.
+delete from {name} where {key} > :after"""
+
+
+def _changed(name: str) -> Iterator[str]:
+    which = (
+        "select c.no from change c where c.seq > :after and c.seq <= :upto "
+        f"and c.kind = '{name}'"
+    )
+    yield f"""
+-- copy_changed_{name} --
+-- The rows of {name} that some changes name, as they are now.
+select * from {name} where no in ({which})
+-- copy_drop_{name} --
+-- Take out of {name} the rows that some changes name.
+delete from {name} where no in ({which})"""
+
+
+_OWN = """
+-- copy_said --
+-- What a store says of itself.
+select name, value from store
+-- copy_say --
+-- Have a store say something of itself.
+insert into store (name, value) values (:name, :value)
+on conflict (name) do update set value = excluded.value
+-- copy_unsay --
+-- Have a store say something no more.
+delete from store where name = :name
+-- copy_still --
+-- Whether a copy is still the one that was begun last; keeps others waiting.
+update store set value = value where name = 'copying_run' and value = :run"""

@@ -1,0 +1,114 @@
+"""Losing: connections to PostgreSQL that break at a chosen point of what is sent.
+
+Answers for: killing the back end of whoever is about to send, or has just sent, a
+statement; losing the answer to a commit; waiting for a back end's end.
+Always holds: what was chosen breaks once; all that follows goes through.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from holdfast.engines.postgres.wire import Bound, Lost, Values, Wire
+from postgres import until
+
+
+class Breaker:
+    """Breaks connections to the server of a URL, one at a time."""
+
+    def __init__(self, url: str) -> None:
+        self.admin = psycopg.connect(url, autocommit=True)
+        self.fell = False
+        self.places = 0
+        """How many places there were to break at."""
+
+    def close(self) -> None:
+        self.admin.close()
+
+    def kill(self, wire: Wire) -> None:
+        """End a connection's back end, and wait until it has ended."""
+        pid = wire._pg.backend_pid
+        self.admin.execute("select pg_terminate_backend(%s)", [pid])
+        self.ended(pid)
+
+    def ended(self, pid: int) -> None:
+        """Wait until a back end has ended."""
+        until(lambda: not self._is_there(pid))
+
+    def waits(self, pid: int, why: str) -> None:
+        """Wait until a back end waits for something."""
+        asked = "select wait_event from pg_stat_activity where pid = %s"
+        until(lambda: self.admin.execute(asked, [pid]).fetchone() == (why,))
+
+    def _is_there(self, pid: int) -> bool:
+        asked = "select from pg_stat_activity where pid = %s"
+        return self.admin.execute(asked, [pid]).fetchone() is not None
+
+    @contextmanager
+    def before(self, place: int) -> Iterator[None]:
+        """Kill before the statement at that place, from 1 on, is sent."""
+        send = Wire._send
+
+        def breaking(wire: Wire, what: Bound, values: Values) -> None:
+            self._at(place, wire)
+            send(wire, what, values)
+
+        with self._patched("_send", breaking):
+            yield
+
+    @contextmanager
+    def after(self, place: int) -> Iterator[None]:
+        """Kill when statements have been sent for so many times, before any answer.
+
+        How far the back end has come with them is left to chance.
+        """
+        flush = Wire._flush
+
+        def breaking(wire: Wire) -> None:
+            flush(wire)
+            self._at(place, wire)
+
+        with self._patched("_flush", breaking):
+            yield
+
+    @contextmanager
+    def commit(self, how: Callable[[Wire, Callable[[], Any]], None]) -> Iterator[None]:
+        """Break the first commit: `how` is given the wire, and what would commit.
+
+        Nobody hears of its answer.
+        """
+        finish = Wire.finish
+
+        def breaking(wire: Wire, what: Bound) -> bytes:
+            if self.fell or what.text != b"commit":
+                return finish(wire, what)
+            self.fell = True
+            how(wire, lambda: finish(wire, what))
+            wire.drop()
+            raise Lost("lost by a test")
+
+        with self._patched("finish", breaking):
+            yield
+
+    def _at(self, place: int, wire: Wire) -> None:
+        self.places += 1
+        if self.places == place:
+            self.fell = True
+            self.kill(wire)
+
+    @contextmanager
+    def _patched(self, name: str, with_what: Callable[..., Any]) -> Iterator[None]:
+        self.fell, self.places = False, 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Wire, name, with_what)
+            yield
+
+
+def send_only(wire: Wire) -> None:
+    """Send a commit, and wait for nothing."""
+    wire._pg.send_query_params(b"commit", None)
+    wire._pg.pipeline_sync()
+    wire._flush()

@@ -1,0 +1,415 @@
+"""Conflicts on PostgreSQL: many processes at one record, one winner, nobody in the way.
+
+Who waits for a record waits alone; who cannot go on is run again, or is told by a typed
+error; and none of that leaves a trace.
+"""
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+import holdfast
+from crowd import Aside, Say, in_processes, together
+from holdfast.engines.postgres.target import target_of
+from holdfast.errors import AlreadyExists, Busy, Conflict, Held, Refused, TimedOut
+from postgres import fresh_schema, shared_url, until
+from turns import JOIN_SECONDS
+
+PROMPT_SECONDS = 0.5
+"""Half of what PostgreSQL lets pass before it looks for a deadlock."""
+PROCESSES = 8
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A store with the sessions `a` and `b`, which no process has open."""
+    with fresh_schema() as made:
+        with holdfast.open(made) as store:
+            store.sessions.create(id="a")
+            store.sessions.create(id="b")
+        yield made
+        with holdfast.open(made) as store:
+            assert store.check().problems == ()
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[holdfast.Store]:
+    with holdfast.open(url) as opened:
+        yield opened
+
+
+def raw(url: str) -> psycopg.Connection[Any]:
+    schema = target_of(url.partition("://")[2], read_only=False).schema
+    return psycopg.connect(shared_url(), options=f"-c search_path={schema}")
+
+
+def positions(store: holdfast.Store, id: str) -> list[int]:
+    return [message.position for message in store.sessions.history(id)]
+
+
+def said(store: holdfast.Store, id: str) -> list[Any]:
+    return [message.content for message in store.sessions.history(id)]
+
+
+def by_all(url: str, work: Callable[[holdfast.Store, int], Any]) -> list[str]:
+    """What each of 8 processes gives, or the error's name; they begin at once."""
+
+    def one(number: int, say: Say, wait: Callable) -> None:
+        with holdfast.open(url) as store:
+            wait()
+            try:
+                say(str(work(store, number)))
+            except holdfast.errors.HoldfastError as error:
+                say(type(error).__name__)
+
+    return [line for (line,) in in_processes(PROCESSES, one)]
+
+
+# One record, many at once.
+
+
+def test_two_processes_that_append_to_one_session_leave_no_gap(url):
+    def append(number: int, say: Say, wait: Callable) -> None:
+        with holdfast.open(url) as store:
+            wait()
+            for count in range(200):
+                say(str(store.sessions.append("a", "user", [number, count]).position))
+
+    got = in_processes(2, append)
+    assert sorted(int(p) for lines in got for p in lines) == list(range(1, 401))
+    with holdfast.open(url) as store:
+        assert positions(store, "a") == list(range(1, 401))
+        for number in range(2):
+            mine = [n for who, n in said(store, "a") if who == number]
+            assert mine == list(range(200))
+
+
+def test_of_two_creations_with_one_id_one_creates_and_the_other_gets_it_back(url):
+    for round_ in range(3):
+        ids = by_all(
+            url,
+            lambda s, _, r=round_: s.sessions.create("one", id=f"new{r}").created_at,
+        )
+        assert len(set(ids)) == 1
+        tasks = by_all(url, lambda s, _, r=round_: s.tasks.create("t", id=f"n{r}").id)
+        assert set(tasks) == {f"n{round_}"}
+    with holdfast.open(url) as store:
+        made = [c.id for c in store.journal.read(2)]
+    assert sorted(made) == sorted(f"{n}{r}" for r in range(3) for n in ("new", "n"))
+
+
+def test_of_creations_with_one_id_and_other_content_one_creates(url):
+    given = by_all(url, lambda s, number: s.sessions.create(f"{number}", id="new").id)
+    assert Counter(given) == {"new": 1, AlreadyExists.__name__: PROCESSES - 1}
+
+
+def test_what_is_to_run_once_runs_once(url):
+    def effect(tx: Any) -> int:
+        return tx.sessions.append("a", "user", "effect").position
+
+    given = by_all(url, lambda s, _: s.run(effect, once="key"))
+    assert given == ["1"] * PROCESSES
+    with holdfast.open(url) as store:
+        assert positions(store, "a") == [1]
+
+
+def test_of_those_who_want_a_lease_one_has_it(url):
+    def take(store: holdfast.Store, number: int) -> int:
+        lease = store.leases.acquire("sessions", "a", holder=f"{number}", seconds=60)
+        return lease.fence
+
+    given = by_all(url, take)
+    assert Counter(given) == {"1": 1, Held.__name__: PROCESSES - 1}
+
+
+def test_each_version_is_followed_by_one_update_that_expected_it(url):
+    def update(number: int, say: Say, wait: Callable) -> None:
+        with holdfast.open(url) as store:
+            wait()
+            for version in range(10):
+                try:
+                    store.sessions.update("a", expect=version, title=f"{number}")
+                    say(str(version))
+                except Conflict as error:
+                    assert error.found > version
+                    say("conflict")
+
+    lines = [line for lines in in_processes(PROCESSES, update) for line in lines]
+    won = [int(line) for line in lines if line != "conflict"]
+    assert sorted(won) == list(range(10))
+    with holdfast.open(url) as store:
+        assert store.sessions.get("a").version == 10
+
+
+# Two records, in opposite orders.
+
+
+def crossed(one: Callable[[str, str], Any], *, both: threading.Barrier) -> list[Any]:
+    """What two threads give, the first of which has `a` and wants `b`."""
+    orders = (("a", "b"), ("b", "a"))
+    given = together(2, lambda number: one(*orders[number]))
+    assert both.n_waiting == 0
+    return given
+
+
+def test_of_two_bodies_that_wait_for_each_other_one_is_told_and_one_goes_on(url):
+    both = threading.Barrier(2)
+
+    def body(first: str, second: str) -> str:
+        with holdfast.open(url) as store:
+            with store.transaction() as tx:
+                tx.sessions.append(first, "user", first)
+                both.wait(JOIN_SECONDS)
+                tx.sessions.append(second, "user", first)
+            return first
+
+    given = crossed(body, both=both)
+    (error,) = [found for found in given if isinstance(found, Exception)]
+    (won,) = [found for found in given if isinstance(found, str)]
+    assert isinstance(error, Busy)
+    with holdfast.open(url) as store:
+        assert said(store, "a") == said(store, "b") == [won]
+
+
+def test_of_two_awaiting_bodies_that_wait_for_each_other_one_goes_on(store, loop):
+    async def body(both: asyncio.Barrier, first: str, second: str) -> str:
+        async with store.aio.transaction(timeout_seconds=JOIN_SECONDS) as tx:
+            await tx.sessions.append(first, "user", first)
+            await both.wait()
+            await tx.sessions.append(second, "user", first)
+        return first
+
+    async def two() -> list[Any]:
+        both = asyncio.Barrier(2)
+        bodies = body(both, "a", "b"), body(both, "b", "a")
+        return await asyncio.gather(*bodies, return_exceptions=True)
+
+    given = sorted(loop.run_until_complete(two()), key=lambda x: isinstance(x, str))
+    assert isinstance(given[0], Busy)
+    assert said(store, "a") == said(store, "b") == [given[1]]
+
+
+def test_two_functions_that_wait_for_each_other_are_run_again_and_both_succeed(url):
+    both = threading.Barrier(2)
+    runs: list[str] = []
+
+    def function(tx: Any, first: str, second: str) -> str:
+        tx.sessions.append(first, "user", first)
+        runs.append(first)
+        if runs.count(first) == 1:
+            both.wait(JOIN_SECONDS)
+        tx.sessions.append(second, "user", first)
+        return first
+
+    def run(first: str, second: str) -> str:
+        with holdfast.open(url) as store:
+            return store.run(function, first, second)
+
+    assert crossed(run, both=both) == ["a", "b"]
+    assert len(runs) >= 3
+    with holdfast.open(url) as store:
+        assert sorted(said(store, "a")) == sorted(said(store, "b")) == ["a", "b"]
+        assert said(store, "a") == said(store, "b")
+
+
+def test_groups_of_two_processes_in_opposite_orders_succeed_promptly(url):
+    names = [f"s{number}" for number in range(20)]
+    rounds = 10
+
+    async def write(store: Any, say: Say, order: list[str]) -> None:
+        for _ in range(rounds):
+            began = time.monotonic()
+            await asyncio.gather(
+                *(store.sessions.append(name, "user", "x") for name in order)
+            )
+            say(str(time.monotonic() - began))
+
+    def work(number: int, say: Say, wait: Callable) -> None:
+        with holdfast.open(url) as store:
+            wait()
+            order = names if number else names[::-1]
+            asyncio.run(write(store.aio, say, order))
+
+    with holdfast.open(url) as store:
+        for name in names:
+            store.sessions.create(id=name)
+    took = [float(line) for lines in in_processes(2, work) for line in lines]
+    assert len(took) == 2 * rounds
+    assert max(took) < 2 * PROMPT_SECONDS
+    with holdfast.open(url) as store:
+        for name in names:
+            assert positions(store, name) == list(range(1, 2 * rounds + 1))
+
+
+# A record that is kept.
+
+
+class Kept:
+    """A session that a body of another process's keeps, as long as the block runs."""
+
+    def __init__(self, url: str, id: str) -> None:
+        self._other = holdfast.open(url)
+        self._id = id
+        self._held, self._over = threading.Event(), threading.Event()
+
+    def __enter__(self) -> None:
+        self._body = Aside(self._keep)
+        assert self._held.wait(JOIN_SECONDS)
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._body.result()
+        self._other.close()
+
+    def _keep(self) -> None:
+        with self._other.transaction(timeout_seconds=JOIN_SECONDS) as tx:
+            tx.sessions.append(self._id, "user", "kept")
+            self._held.set()
+            assert self._over.wait(JOIN_SECONDS)
+
+
+def waiting(by: psycopg.Connection[Any]) -> int:
+    by.rollback()
+    text = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    ((count,),) = by.execute(text).fetchall()
+    return count
+
+
+def waiting_long(by: psycopg.Connection[Any]) -> list[Any]:
+    """Who waits for longer than a group does for a record."""
+    by.rollback()
+    return by.execute(
+        "select pid from pg_stat_activity where wait_event_type = 'Lock' "
+        "and clock_timestamp() - xact_start > interval '0.2 s'"
+    ).fetchall()
+
+
+@pytest.mark.parametrize("many", [1, 8, 30])
+def test_a_record_that_is_kept_holds_up_nobody_elses_units(url, store, loop, many):
+    async def others() -> list[float]:
+        took = []
+        for number in range(8):
+            began = time.monotonic()
+            if number % 2:
+                await store.aio.sessions.get("b")
+            else:
+                await store.aio.sessions.append("b", "user", number)
+            took.append(time.monotonic() - began)
+        return took
+
+    async def crowd() -> list[Any]:
+        appends = [store.aio.sessions.append("a", "user", n) for n in range(many)]
+        waiters = [asyncio.ensure_future(each) for each in appends]
+        with Kept(url, "a"):
+            await asyncio.sleep(0)  # they are on their way
+            took.extend(await others())
+        return await asyncio.gather(*waiters)
+
+    took: list[float] = []
+    done = loop.run_until_complete(crowd())
+    assert sorted(message.position for message in done) == list(range(2, many + 2))
+    assert max(took) < PROMPT_SECONDS
+
+
+def test_threads_that_wait_for_a_record_do_not_hold_up_others(url, store):
+    with Kept(url, "a"), raw(url) as by:
+        waiters = [
+            Aside(lambda: store.sessions.append("a", "user", "x")) for _ in range(6)
+        ]
+        until(lambda: waiting(by) >= 2)
+        took = []
+        for number in range(5):
+            began = time.monotonic()
+            store.sessions.append("b", "user", number)
+            took.append(time.monotonic() - began)
+    assert sorted(w.result().position for w in waiters) == list(range(2, 8))
+    assert max(took) < PROMPT_SECONDS
+
+
+def test_units_outlast_a_commit_that_takes_long(url, store, loop):
+    """A group gives up soon on what it waits for; its units do not."""
+
+    async def units() -> list[Any]:
+        return await asyncio.gather(
+            *(store.aio.sessions.append("b", "user", number) for number in range(20))
+        )
+
+    with raw(url) as slow, raw(url) as by:
+        slow.execute("update session set title = 'slow' where id = 'a'")
+        slow.execute("set constraints all immediate")  # as in its COMMIT
+        done = Aside(lambda: loop.run_until_complete(units()))
+        until(lambda: waiting_long(by))
+        assert positions(store, "b") == []
+        slow.commit()
+        assert len(done.result()) == 20
+    assert positions(store, "b") == list(range(1, 21))
+
+
+def test_a_body_that_is_past_its_time_keeps_its_record_from_nobody(url, store):
+    def overdue() -> None:
+        with store.transaction(timeout_seconds=0.2) as tx:
+            tx.sessions.append("a", "user", "never")
+            held.set()
+            assert over.wait(JOIN_SECONDS)
+
+    held, over = threading.Event(), threading.Event()
+    body = Aside(overdue)
+    assert held.wait(JOIN_SECONDS)
+    began = time.monotonic()
+    assert store.sessions.append("a", "user", "mine").position == 1
+    assert time.monotonic() - began < 2.0
+    over.set()
+    with pytest.raises(TimedOut):
+        body.result()
+    assert said(store, "a") == ["mine"]
+
+
+# What the schema refuses.
+
+
+@pytest.fixture
+def strict(url: str, store: holdfast.Store) -> holdfast.Store:
+    """A store whose schema has had constraints added, by its user."""
+    store.sessions.update("b", title="b")
+    with raw(url) as by:
+        by.execute("create unique index on session (title)")
+        by.execute("alter table session add check (title <> 'bad')")
+    return store
+
+
+@pytest.mark.parametrize("title", ["b", "bad"])
+def test_a_violation_that_stays_is_refused_and_the_store_goes_on(strict, title):
+    with pytest.raises(Refused):
+        strict.sessions.create(title, id="new")
+    with pytest.raises(Refused), strict.transaction() as tx:
+        tx.sessions.append("a", "user", "undone")
+        tx.sessions.update("a", title=title)
+    with strict.transaction() as tx:
+        with pytest.raises(Refused), tx.savepoint():
+            tx.sessions.update("a", title=title)
+        tx.sessions.append("a", "user", "kept")
+    assert said(strict, "a") == ["kept"]
+    assert strict.sessions.create("good", id="new").title == "good"
+
+
+@pytest.mark.parametrize("title", ["b", "bad"])
+def test_a_violation_in_a_group_is_its_own_units_alone(strict, loop, title):
+    async def units() -> list[Any]:
+        titles = [title if number % 5 == 2 else f"{number}" for number in range(20)]
+        return await asyncio.gather(
+            *(strict.aio.sessions.create(each) for each in titles),
+            return_exceptions=True,
+        )
+
+    given = loop.run_until_complete(units())
+    failed = [n for n, found in enumerate(given) if isinstance(found, Refused)]
+    assert failed == [2, 7, 12, 17]
+    made = sorted(found.title for found in given if not isinstance(found, Exception))
+    assert made == sorted(f"{n}" for n in range(20) if n % 5 != 2)
+    assert len(strict.sessions.list(limit=100)) == 2 + 16

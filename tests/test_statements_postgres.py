@@ -1,0 +1,288 @@
+"""Statements on PostgreSQL: its own words for some, and plans that a large store needs.
+
+Plans are those of a prepared statement that knows no values, on tables with statistics:
+with rows of many owners, where every statement has to find its owner's, and with rows
+of one, where a page has to be found without reading all that there is.
+"""
+
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from apsw.ext import query_info
+from psycopg import sql
+
+import holdfast
+from holdfast.declared import registry
+from holdfast.engines.postgres.transaction import PostgresTransaction
+from holdfast.engines.postgres.wire import bound
+from holdfast.engines.sqlite.connection import connect
+from holdfast.schema.statements import overrides
+from postgres import fresh_schema, shared_url
+from test_statements import (
+    SOURCE,
+    STATEMENTS,
+    exercise_in_slices,
+    never_run,
+    recorded,
+)
+
+OWN = overrides("postgres")
+EVERY = {**STATEMENTS, **OWN}
+WHOLE = {name: said for name, said in EVERY.items() if not name.endswith("_fields")}
+BESIDE_UNITS = {"receipt_add", "receipt_find", "receipt_sweep", "receipt_take"}
+"""Run by the engine, for which they are, and in no unit."""
+SQLITE_ALONE = {"journal_head", "journal_stamp", "journal_last"}
+"""What triggers do on PostgreSQL."""
+
+MANY_OWNERS = 200
+FILL = """
+insert into session (no, owner, id, created_at, updated_at, status, title, parent,
+    tags, revision, first)
+select n, 'o' || n % {owners}, 's' || n, n, n, 'active', 't',
+    case when n % 3 = 0 then 's' || n / 150 end, '[]', 0, 1
+from generate_series(1, 5000) n;
+update session set status = 'closed' where no % 2 = 0;
+insert into session_tag (owner, tag, created_at, session)
+select owner, 'tag' || no / 500, created_at, no from session;
+insert into message (no, owner, session, position, id, created_at, role, content, given)
+select 10000 + n, owner, no, n % 5, 'm' || n, n, 'user', repeat('x', 200), n % 2
+from generate_series(5, 25000) n join session on no = n / 5;
+insert into task (no, owner, id, created_at, updated_at, completed_at, status,
+    description, tool, session, version)
+select no, owner, 't' || no, no, no, no,
+    (array['pending', 'in_progress', 'completed'])[1 + no % 3], 'd',
+    case when no % 3 = 0 then 'tool' || no / 500 end,
+    case when no % 2 = 0 then 's' || no / 100 end, 1 from session;
+insert into task_log (no, owner, task, position, at, level, type, message)
+select no, owner, session, position, 0, 'info', 'x', content from message;
+insert into lease select 'tasks', owner, id, 'h', 1, no from task;
+insert into follower select owner, id, 0, no from session;
+insert into once select owner, id, '1', no from session;
+insert into leftover
+select (array['sessions', 'tasks'])[1 + no % 2], no, 1 from session;
+insert into receipt (id, at, format) select gen_random_uuid(), no, 2 from session;
+insert into change (seq, kind, owner, no, op, at)
+select no, 'task', owner, no, 'update', no from task;
+insert into was_session select no, no, s.* from session s;
+insert into was_message select no, no, m.* from message m;
+insert into was_task select no, no, t.* from task t;
+insert into was_task_log select no, no, g.* from task_log g;
+"""
+JOURNALLED = [table.name for part in registry().parts() for table in part.tables]
+
+
+def open_schema(url):
+    """A connection that works in the schema that a URL names."""
+    connection = psycopg.connect(shared_url(), autocommit=True)
+    schema = url.partition("schema=")[2].partition("&")[0]
+    connection.execute(sql.SQL("set search_path = {}").format(sql.Identifier(schema)))
+    return connection
+
+
+@contextmanager
+def filled(owners):
+    """A connection to a store with thousands of rows in every table, and statistics."""
+    with fresh_schema() as url:
+        holdfast.open(url).close()
+        with open_schema(url) as connection:
+            for table in (*JOURNALLED, "receipt"):
+                connection.execute(f"alter table {table} disable trigger user")
+            for statement in FILL.format(owners=owners).split(";\n"):
+                connection.execute(statement)
+            for table in (*JOURNALLED, "receipt"):
+                connection.execute(f"alter table {table} enable trigger user")
+            names = [name for (name,) in tables_of(connection)]
+            connection.execute(f"analyze {', '.join(names)}")
+            yield connection
+
+
+def tables_of(connection):
+    return connection.execute(
+        "select relname from pg_class where relkind = 'r' "
+        "and relnamespace = current_schema()::regnamespace"
+    ).fetchall()
+
+
+PAGE = {"owner": "o0", "before_at": 4000, "before_no": 4000, "limit": 20}
+GIVEN = {
+    "session_list_tag": {**PAGE, "tag": "tag7", "status": None, "parent": None},
+    "task_list_stale": {**PAGE, "now": 4000, "session": None, "tool": None},
+}
+"""Planned for these values, as the server goes on to do where there is much to read: a
+filter that is not given falls away, so that such a plan is by far the cheaper one."""
+
+
+def nodes_of(connection, name):
+    """The steps of a statement's plan, from the top."""
+    what, given = bound(WHOLE[name]), GIVEN.get(name)
+    mode = "force_custom_plan" if given else "force_generic_plan"
+    connection.execute(f"set plan_cache_mode = {mode}")
+    connection.execute(f"prepare planned as {what.text.decode()}", prepare=False)
+    values = [sql.Literal((given or {}).get(key)) for key in what.names]
+    listed = (
+        sql.SQL("({})").format(sql.SQL(", ").join(values)) if values else sql.SQL("")
+    )
+    execute = sql.SQL("execute planned") + listed
+    explain = sql.SQL("explain (format json) ") + execute
+    ((((top,),),),) = [connection.execute(explain).fetchall()]
+    connection.execute("deallocate planned")
+    return list(walk(top["Plan"]))
+
+
+def walk(node):
+    yield node
+    for part in node.get("Plans", ()):
+        yield from walk(part)
+
+
+@pytest.fixture(scope="module")
+def of_many_owners():
+    """Plans where each owner has little of what there is."""
+    with filled(MANY_OWNERS) as connection:
+        yield {name: nodes_of(connection, name) for name in WHOLE}
+
+
+@pytest.fixture(scope="module")
+def of_one_owner():
+    """Plans where one owner has all that there is."""
+    with filled(1) as connection:
+        yield {name: nodes_of(connection, name) for name in WHOLE}
+
+
+# Each reads more than it gives back; why that is right stands beside it.
+SCANS = {
+    ("journal_floor", "store"): "a table of a few rows",
+    ("journal_head", "store"): "a table of a few rows",
+    ("leftover_any", "leftover"): "whether there is a first row",
+    ("leftover_next", "leftover"): "any row of the kind; there are few kinds",
+    ("journal_head", "change"): "from the end of the table, to the newest moment",
+    ("journal_last", "change"): "the end of the table, by its number",
+    ("journal_newest", "change"): "from the end of the table, to the newest moment",
+}
+COUNTS = {
+    "session_count", "session_usage", "task_average", "task_counts", "task_log_usage",
+    "task_usage",
+}  # fmt: skip
+"""What they count are all of an owner's rows, which may be all there are."""
+
+
+def scans(plans):
+    """What is read from end to end: a table, or an index with no condition."""
+    return {
+        (name, node["Relation Name"])
+        for name, nodes in plans.items()
+        for node in nodes
+        if node["Node Type"] == "Seq Scan"
+        or (node["Node Type"].startswith("Index") and "Index Cond" not in node)
+    }
+
+
+def test_every_statement_uses_an_index(of_many_owners):
+    assert scans(of_many_owners) == SCANS.keys()
+
+
+def test_where_one_owner_has_all_only_counts_read_all_of_it(of_one_owner):
+    found = {scan for scan in scans(of_one_owner) if scan[0] not in COUNTS}
+    assert found == SCANS.keys()
+
+
+def test_no_statement_sorts_what_an_index_has_in_order(of_one_owner):
+    kinds = {"Sort", "Incremental Sort"}
+    sorting = [
+        n for n, p in of_one_owner.items() if kinds & {s["Node Type"] for s in p}
+    ]
+    assert sorting == []
+
+
+INDEXES = {
+    "session_list": "session_newest", "session_list_status": "session_status",
+    "session_list_parent": "session_parent", "session_list_tag": "session_tag_pkey",
+    "task_list": "task_newest", "task_list_status": "task_status",
+    "task_list_session": "task_session", "task_list_tool": "task_tool",
+    "task_list_stale": "task_status", "session_tag_drop": "session_tag_session",
+    "message_given": "message_given", "session_before": "was_session_pkey",
+    "session_until": "was_session_no", "message_sweep": "message_session_position_key",
+    "receipt_sweep": "receipt_pkey",
+}  # fmt: skip
+"""An index by owner alone would also be one; these choose among an owner's many."""
+
+
+def test_a_list_uses_the_index_that_was_made_for_it(of_one_owner):
+    for name, index in INDEXES.items():
+        used = {node.get("Index Name") for node in of_one_owner[name]}
+        assert index in used, (name, used)
+
+
+WRITES = """
+insert into session (no, owner, id, created_at, updated_at, status, title, tags,
+    revision, first) values ({made}, 'o0', 'new', 0, 0, 'active', 't', '[]', 0, 1);
+update session set title = 'u' where no = {no};
+delete from message where no = 10000 + {no};
+update task set version = 2 where no = {no};
+insert into receipt (id, at, format) values (gen_random_uuid(), {made}, 9);
+set constraints all immediate;
+set constraints all deferred;
+"""
+
+
+def test_the_triggers_read_no_table_from_end_to_end():
+    with filled(MANY_OWNERS) as connection, connection.transaction():
+        for no in range(100, 110):  # a plan for all values may come after five
+            text = WRITES.format(no=no, made=90_000 + no).replace("'new'", f"'n{no}'")
+            for statement in text.split(";\n"):
+                connection.execute(statement)
+        found = connection.execute(
+            "select relname, seq_tup_read from pg_stat_xact_user_tables "
+            "where schemaname = current_schema() and seq_scan > 0"
+        ).fetchall()
+        (stamped,) = connection.execute(
+            "select count(*) from change where seq > 5000 and at is not null"
+        ).fetchone()
+    assert dict(found).keys() <= {"store"}
+    assert stamped == 10
+
+
+# What is PostgreSQL's own.
+
+
+def test_an_override_takes_what_the_shared_statement_takes():
+    for name in OWN.keys() & STATEMENTS.keys():
+        assert OWN[name].parameters == STATEMENTS[name].parameters, name
+
+
+def test_a_statement_gives_as_many_values_on_both_engines(tmp_path):
+    path = str(tmp_path / "agent.db")
+    holdfast.open(path).close()
+    with fresh_schema() as url:
+        holdfast.open(url).close()
+        lite = connect(path, durability="process-crash")
+        with open_schema(url) as connection:
+            for name in WHOLE.keys() & STATEMENTS.keys():
+                there = columns_on_postgres(connection, WHOLE[name])
+                here = query_info(lite, STATEMENTS[name].text).description
+                assert len(there) == len(here), name
+                if name.endswith(("_now", "_before", "_until")):
+                    assert set(there) == {column for column, _ in here}, name
+        lite.close()
+
+
+def columns_on_postgres(connection, statement):
+    what = bound(statement)
+    connection.pgconn.prepare(b"described", what.text)
+    found = connection.pgconn.describe_prepared(b"described")
+    connection.execute("deallocate described")
+    return [found.fname(place).decode() for place in range(found.nfields)]
+
+
+def test_an_override_stands_for_a_statement_or_is_used_by_the_engine():
+    text = "".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
+    alone = OWN.keys() - STATEMENTS.keys()
+    assert {name for name in alone if f'"{name}"' not in text} == set()
+
+
+def test_every_statement_takes_at_run_time_what_it_names(clock, monkeypatch):
+    ran = recorded(monkeypatch, PostgresTransaction)
+    with fresh_schema() as url, holdfast.open(url, clock=clock) as store:
+        exercise_in_slices(store, clock, monkeypatch)
+    assert never_run(ran, EVERY) == BESIDE_UNITS | SQLITE_ALONE
