@@ -59,7 +59,11 @@ def live(store: Any) -> None:
             except HoldfastError:
                 continue  # what an earlier example has deleted or finished
         mine.run(lambda tx: [1, 2], once="first")
-    furnish(store.owned_by("bob"), "bob")
+    bob = store.owned_by("bob")
+    furnish(bob, "bob")
+    bob.sessions.create("a long one", id="long", tags=["long"])
+    said = [{"role": "user", "content": {"n": n}} for n in range(12)]
+    bob.sessions.extend("long", said)
 
 
 def kept(target: str) -> dict[str, Any]:

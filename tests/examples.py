@@ -219,7 +219,7 @@ def dump(store: Any, owner: str | None = None) -> dict[str, list[dict[str, Any]]
             columns.setdefault(table, []).append(column)
         return {table: _rows(tx, table, columns[table]) for table in columns}
 
-    found = core.engine.read(core.unit(rows, Terms()))
+    found = core.engine.read(core.unit(rows, Terms(every_owner=True)))
     if owner is None:
         return found
     return {

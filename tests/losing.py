@@ -34,6 +34,15 @@ class Breaker:
         self.admin.execute("select pg_terminate_backend(%s)", [pid])
         self.ended(pid)
 
+    def kill_all(self) -> None:
+        """End all back ends of stores, and wait until they have ended."""
+        killed = self.admin.execute(
+            "select pid, pg_terminate_backend(pid) from pg_stat_activity "
+            "where application_name = 'holdfast'"
+        ).fetchall()
+        for pid, _ in killed:
+            self.ended(pid)
+
     def ended(self, pid: int) -> None:
         """Wait until a back end has ended."""
         until(lambda: not self._is_there(pid))

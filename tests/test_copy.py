@@ -1,6 +1,7 @@
-"""A copy is the same store at another place: rows, journal, history, cursors and all."""
+"""A copy is the same store at another place: rows, journal, history and cursors."""
 
 import apsw
+import psycopg
 import pytest
 
 import holdfast
@@ -8,6 +9,7 @@ from copies import ROUTES, births, kept, live, places_in, small_pages
 from holdfast import declared
 from holdfast.care.filling import Filling
 from holdfast.engines.postgres.ddl import FIRST_NUMBER
+from holdfast.engines.postgres.target import target_of
 from holdfast.errors import (
     CannotOpen,
     NeedsMigration,
@@ -17,8 +19,10 @@ from holdfast.errors import (
     WrongType,
 )
 from holdfast.schema.format import Stamp
+from postgres import fresh_schema
 from test_declared import SQL, Notes
 from test_model import Stores, run
+from test_postgres_owners import as_agent
 
 
 @pytest.fixture
@@ -109,6 +113,32 @@ def test_life_goes_on_at_the_target_where_it_stood(route):
     assert not made & numbers
     if target.startswith("postgresql:"):
         assert min(made) >= FIRST_NUMBER
+
+
+def test_a_store_in_parts_behind_a_wall_is_copied_like_any_other(full, place):
+    back = place("file")
+    with fresh_schema(partitions=3, row_security="on") as url:
+        walled = as_agent(url)
+        holdfast.copy(full, walled)
+        holdfast.copy(walled, back)
+        with (
+            holdfast.open(full, owner="ada") as there,
+            holdfast.open(walled, owner="ada") as store,
+        ):
+            assert store.usage() == there.usage()
+            store.sessions.update("child", title="other")
+            assert store.check().problems == ()
+        assert unseen(walled) == 0
+    assert kept(back) == kept(full)
+
+
+def unseen(url):
+    """How many sessions somebody sees who says no owner."""
+    target = target_of(url.removeprefix("postgresql://"), read_only=True)
+    with psycopg.connect(target.conninfo) as connection:
+        text = f"select count(*) from {target.schema}.session"
+        ((count,),) = connection.execute(text.encode()).fetchall()
+    return count
 
 
 def test_life_goes_on_in_either_place_again_and_again(full, place):

@@ -1,8 +1,9 @@
 """Followers on PostgreSQL: woken at each commit, and whatever is lost, no change is."""
 
 import statistics
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ import holdfast
 from crowd import Aside, Crowd, Say
 from holdfast.engines.postgres.ddl import channel, locks_of
 from holdfast.engines.postgres.target import target_of
+from holdfast.journal import Change
 from postgres import Server, fresh_schema, shared_url, until
 
 QUICK = {"fsync": "off"}
@@ -46,10 +48,10 @@ def write(store: holdfast.Store, count: int, first: int = 0) -> None:
         store.sessions.create(str(number))
 
 
-def followed(store: holdfast.Store, after: int = 0) -> list[str]:
+def followed(store: holdfast.Store, given: list[str] | None = None) -> list[str]:
     """The titles of sessions that a follower is given, until that which is `end`."""
-    given = []
-    for change in store.journal.follow(after):
+    given = [] if given is None else given
+    for change in store.journal.follow(0):
         given.append(change.after["title"])
         if given[-1] == "end":
             break
@@ -126,6 +128,7 @@ def test_where_nobody_follows_nobody_is_told(url):
         write(store, 1, first=3)
         assert words(listening, url) == ["", "over"]
         other.close()
+        until(lambda: not listening_to(url, listening))
         write(store, 1, first=4)
         assert words(listening, url) == ["over"]
 
@@ -154,6 +157,32 @@ def test_a_transaction_that_is_undone_tells_nobody(url):
             raise ZeroDivisionError
         store.leases.acquire("sessions", "s", holder="me", seconds=1)
         assert words(listening, url) == ["over"]
+
+
+def test_a_follower_that_works_while_others_write_misses_nothing(url):
+    """A named follower's own effects are changes, too, and are not given to it."""
+    over = threading.Event()
+    seen: list[str] = []
+
+    def effect(tx: Any, changes: Iterable[Change]) -> None:
+        tx.tasks.create("seen", metadata={"seqs": [c.seq for c in changes]})
+
+    def work() -> None:
+        while not over.is_set() or index.cursor < store.journal.head():
+            index.apply(effect, kinds=["sessions"], limit=7)
+
+    with holdfast.open(url) as store, holdfast.open(url) as other:
+        index = store.journal.follower("index")
+        working = Aside(work)
+        for number in range(40):
+            (store, other)[number % 2].sessions.create(f"{number}")
+        over.set()
+        working.result()
+        for task in store.tasks.list(limit=1000):
+            seen += task.metadata["seqs"]
+        made = [c.seq for c in store.journal.read(kinds=["sessions"], limit=1000)]
+    assert sorted(seen) == made
+    assert len(made) == 40
 
 
 # What is lost.
@@ -228,8 +257,11 @@ def test_a_standby_is_followed_by_looking(server):
         write(store, 3)
         until(lambda: standby.sql("select count(*) from followed.change") == [(3,)])
         with holdfast.open(standby.url(**name), read_only=True) as other:
-            following = Aside(lambda: followed(other))
-            write(store, 10, first=3)
+            given: list[str] = []
+            following = Aside(lambda: followed(other, given))
+            for number in range(3, 13):
+                until(lambda n=number: len(given) == n)  # it waits for more
+                write(store, 1, first=number)
             store.sessions.create("end")
             assert following.result() == in_order(13)
             assert other.journal.head() == 14

@@ -87,13 +87,17 @@ def told(store: holdfast.Store, after: int = 3) -> list[Any]:
         ),
         (copied(NEXT) + " on conflict do nothing", []),
         (
-            "with gone as (delete from session where id = 's2' returning id) "
-            "update session set title = (select id from gone) where id = 's1'",
+            (
+                "with gone as (delete from session where id = 's2' returning id) "
+                "update session set title = (select id from gone) where id = 's1'"
+            ),
             ["delete s2", "update s1"],
         ),
         (
-            "merge into session s using (values ('s1')) v (id) on s.id = v.id "
-            "when matched then update set title = 'merged'",
+            (
+                "merge into session s using (values ('s1')) v (id) on s.id = v.id "
+                "when matched then update set title = 'merged'"
+            ),
             ["update s1"],
         ),
     ],
@@ -160,7 +164,7 @@ def test_raw_writes_and_the_stores_stand_in_the_order_of_their_commits(url, stor
         "update change set at = at + 1",
         "update change set at = null where seq = 3",
         "update change set actor = 'sly' where seq = 3",
-        "insert into change (seq, kind, owner, no, op) values (2, 'x', '', 2, 'create')",
+        "insert into change (seq, kind, owner, no, op) values (2, 'x', '', 2, 'x')",
         (
             "insert into change (seq, kind, owner, no, op) values (2, 'x', '', 2, 'x') "
             "on conflict (seq) do update set owner = 'sly'"

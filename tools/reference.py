@@ -25,7 +25,9 @@ from cyclopts import Parameter
 import holdfast
 from afaces import Plain, drop_cursor
 from holdfast import declared, errors, guarantees
-from holdfast.cli import app, importing, look
+from holdfast.care.copying import CopyReport
+from holdfast.care.pages import CopiedTable
+from holdfast.cli import app, copying, importing, look
 from holdfast.contract import Operation
 from holdfast.core import TableUsage, Usage
 from holdfast.engine import Report
@@ -61,12 +63,13 @@ RECORDS = {
     for found in (
         *(holdfast.Session, holdfast.Message, holdfast.Task, holdfast.Lease),
         *(holdfast.Change, Progress, TaskLog, TaskMetrics, Usage, TableUsage, Report),
-        *(ImportReport, SetAside, Stretch, holdfast.Table),
+        *(ImportReport, SetAside, Stretch, holdfast.Table, CopyReport, CopiedTable),
     )
 }
 COMMANDS = {
     "demo": app.demo,
     "import": importing.chat,
+    "copy": copying.copy,
     **{command.__name__: command for command in look.COMMANDS},
 }
 

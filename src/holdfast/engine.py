@@ -316,6 +316,10 @@ class Loader(Protocol):
         """Run a named statement; how many rows it changed."""
         ...
 
+    def all(self, name: str, /, **values: object) -> list[Row]:
+        """Every row of a named statement."""
+        ...
+
     def add(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Put rows into a table, but for those whose key or place is taken."""
         ...

@@ -66,7 +66,7 @@ def copy(
     follow: bool = False,
     until: Callable[[], bool] | None = None,
     replace: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
 ) -> CopyReport:
     """Copy a whole store to another place, on any engine, journal and history included.
 
@@ -166,23 +166,17 @@ class _Copying:
         """Claim the target for this copy, or refuse it; goes on with an older run."""
         self.said = self._read(said_in)
         self._filling.refuse_strange(self.source.place, self._read(versions_in))
-        newest = self._read(lambda tx: tx.one("journal_newest"))
-        self._filling.claim(
-            self.said["id"],
-            newest[0] if newest else 0,
-            self._tables,
-            replace=replace,
-        )
-        self._stamped = self._filling.begun
+        newest = self._read(_newest)
+        self._filling.claim(self.said["id"], newest, self._tables, replace=replace)
 
     def fill(self) -> None:
         """Copy every row as it is when its turn comes; what changes, comes later."""
-        if self._filling.reached is not None:
-            return
-        for table in self._tables:
-            if table.appended or table.journalled:
-                self._fill(table)
-        self._filling.reach(self._filling.begun)
+        if self._filling.reached is None:
+            for table in self._tables:
+                if table.appended or table.journalled:
+                    self._fill(table)
+            self._filling.reach(self._filling.begun)
+        self._stamped = self._filling.read(_newest)
 
     def _fill(self, table: Copied) -> None:
         """Copy a table's rows up to those that are there by now.
@@ -311,10 +305,12 @@ class _Copying:
         The newest changes may be of no moment yet, and be stamped later: they are
         brought over again the next time.
         """
-        if delta is None:
-            return False
         after = self._filling.reached
         assert after is not None
+        if delta is None:
+            if after > self._stamped:
+                self._filling.reach(self._stamped)
+            return False
         self._stamped = delta.stamped or self._stamped
         reached = delta.upto if delta.more else self._stamped
         self._filling.apply(after, delta.upto, reached, self._tables, delta.tables)
@@ -328,6 +324,12 @@ class _Copying:
 
     def _read(self, work: Callable[[Transaction], T]) -> T:
         return self.source.read(Unit(work, _EVERYONE, SystemClock()))
+
+
+def _newest(tx: Transaction) -> int:
+    """The newest moment; 0 if there is none."""
+    row = tx.one("journal_newest")
+    return row[0] if row else 0
 
 
 def _extent(tx: Transaction, table: Copied) -> tuple[int, int]:

@@ -67,7 +67,7 @@ class Filling:
         """Make the target this run's. Raises `Refused`; then nothing was touched."""
         with self._loader.step():
             self._loader.unguard()  # from here on nobody else writes
-            said = self.read(said_in)
+            said = said_in(self._loader)
             goes_on = said.get(COPYING) == source and not replace
             if not goes_on:
                 self._refuse(said, source, tables, replace=replace)
@@ -109,9 +109,7 @@ class Filling:
     def _has_rows(self, table: Copied) -> bool:
         if table.name == "migration":
             return False
-        return self.read(
-            lambda tx: tx.one(f"copy_first_{table.name}", limit=1) is not None
-        )
+        return bool(self._loader.all(f"copy_first_{table.name}", limit=1))
 
     def last(self, table: Copied) -> Place | None:
         """The last place that a table was filled to."""
@@ -196,7 +194,7 @@ class Filling:
             self._loader.run("copy_say", name=name, value=value)
 
 
-def said_in(tx: Transaction) -> Said:
+def said_in(tx: Transaction | Loader) -> Said:
     """What a store says of itself."""
     return {str(name): str(value) for name, value in tx.all("copy_said")}
 

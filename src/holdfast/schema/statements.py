@@ -42,7 +42,7 @@ def shipped(name: str) -> str:
 def overrides(engine: str) -> dict[str, Statement]:
     """Statements that one engine has in its own words, or alone.
 
-    They include what the shared files have.
+    They include what the shared files have, and shared ones include what they have.
     """
     shared = "".join(
         path.read_text(encoding="utf-8") for path in sorted(_SCHEMA.glob("*.sql"))
@@ -57,7 +57,13 @@ def overrides(engine: str) -> dict[str, Statement]:
         for pair in zip(parts[1::2], parts[2::2], strict=True)
         if pair[0] != TABLES
     ]
-    return parse(own, {block.name: block for block in blocks})
+    known = {block.name: block for block in blocks}
+    found = parse(own, known)
+    return found | {
+        block.name: _with_includes(block, known | found)
+        for block in blocks
+        if block.name not in found and found.keys() & _INCLUDE.findall(block.text)
+    }
 
 
 def parse(

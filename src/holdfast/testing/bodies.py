@@ -33,6 +33,7 @@ class BodiesContract(Contract):
                 add("gone")(tx)
                 raise error
             assert raised.value is error
+            assert one.ids() == []
         one.write(add("after"))
         assert one.ids() == ["after"]
         assert len(one.journal()) == 1

@@ -39,6 +39,8 @@ class Contract:
     """Whether processes fork here, and an engine knows when they do."""
     patience_seconds: ClassVar[float] = 10.0
     """After how long something that ought to happen counts as hanging."""
+    moment_seconds: ClassVar[float] = 0.2
+    """For how long it is looked whether something happens that must not."""
 
     def __init_subclass__(cls) -> None:
         """What this engine cannot have is no test of its suite."""

@@ -11,6 +11,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -59,7 +60,7 @@ class EndingsContract(Contract):
                 one, place, number, kept, lambda: at_work.wait(place.patience_seconds)
             )
 
-        with place.threads(*(lambda n=n: work(n) for n in range(_WORKERS))):
+        with place.threads(*(partial(work, number) for number in range(_WORKERS))):
             at_work.wait(place.patience_seconds)
             one.engine.close()
         if self.shared_places:

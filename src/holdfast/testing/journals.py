@@ -4,12 +4,12 @@ Answers for: order, gaps, images, moments, time.
 """
 
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
 from holdfast.clock import ManualClock, to_datetime
 from holdfast.engine import Terms, Transaction
-from holdfast.journal import Change
 from holdfast.testing.contract import Contract, needs
 from holdfast.testing.work import (
     Boom,
@@ -22,6 +22,9 @@ from holdfast.testing.work import (
     ids,
     then_fail,
 )
+
+if TYPE_CHECKING:
+    from holdfast.journal import Change
 
 _WRITERS = 8
 _EACH = 12

@@ -50,6 +50,23 @@ class LoansContract(Contract):
         place.awaited(lent())
         assert one.ids() == ["a", "b"]
 
+    def test_a_part_of_a_loan_fails_alone(self, place: Place) -> None:
+        one = place.open()
+
+        async def lent() -> None:
+            async with one.store.aio.transaction() as tx:
+                await tx.tasks.create("a task", id="before")
+                with pytest.raises(Boom):
+                    async with tx.savepoint():
+                        await tx.tasks.create("a task", id="gone")
+                        raise Boom
+                async with tx.savepoint():
+                    await tx.tasks.create("a task", id="part")
+                await tx.tasks.create("a task", id="after")
+
+        place.awaited(lent())
+        assert one.ids() == ["after", "before", "part"]
+
     def test_a_loan_past_its_time_is_told_and_keeps_nobody_waiting(
         self, place: Place
     ) -> None:

@@ -6,7 +6,7 @@ Answers for: a place where no store is yet, older tables, read-only stores.
 import pytest
 
 from holdfast.contract import Kind
-from holdfast.engine import Table, Transaction
+from holdfast.engine import Table, Transaction, Work
 from holdfast.errors import CannotOpen, NeedsMigration, Refused
 from holdfast.guarantees import Promise
 from holdfast.testing.contract import Contract, needs
@@ -31,6 +31,10 @@ _MOOD = """
 -- note_mood --
 -- Give notes a mood.
 update note set mood = :mood
+
+-- note_damage --
+-- Lose the journal's images of notes.
+delete from was_note
 """
 
 
@@ -101,11 +105,20 @@ class OpeningContract(Contract):
         one = place.open(MoodyNotes)
         place.open(MoodyNotes, migrate="check").engine.close()
         for mood in ("calm", "merry"):
-            assert one.write(lambda tx, mood=mood: tx.run("note_mood", mood=mood)) == 1
+            assert one.write(_all_in(mood)) == 1
         assert [_mood(one, no, seq) for seq in (2, 3)] == [None, "calm"]
         now = one.read(lambda tx: tx.fields("note_now", no=no))
         assert now is not None
         assert (now["body"], now["mood"]) == ("text", "merry")
+
+    def test_a_check_finds_that_an_image_is_missing(self, place: Place) -> None:
+        one = place.open(MoodyNotes)
+        one.write(_note)
+        one.write(_all_in("calm"))
+        assert one.engine.check().ok
+        one.write(lambda tx: tx.run("note_damage"))
+        assert not one.engine.check().ok
+        one.engine.close()
 
     @needs("read_only", "shared_places")
     def test_a_store_that_is_only_read_is_not_written_to(self, place: Place) -> None:
@@ -143,6 +156,10 @@ def _note(tx: Transaction) -> int:
     no = tx.new_no()
     tx.put("note_add", no=no, owner="", id="n", body="text")
     return no
+
+
+def _all_in(mood: str) -> Work[int]:
+    return lambda tx: tx.run("note_mood", mood=mood)
 
 
 def _mood(one: Opened, no: int, seq: int) -> object:

@@ -4,11 +4,12 @@ Answers for: `new_no` and `lock`, within an engine and between two on one place.
 """
 
 import threading
+from functools import partial
 from itertools import count
 
 import pytest
 
-from holdfast.engine import Transaction
+from holdfast.engine import Transaction, Work
 from holdfast.testing.contract import Contract, needs
 from holdfast.testing.work import (
     Boom,
@@ -21,9 +22,6 @@ from holdfast.testing.work import (
     set_number,
     then_fail,
 )
-
-_MOMENT_SECONDS = 0.2
-"""How long something is given that must not happen."""
 
 
 class RecordsContract(Contract):
@@ -49,9 +47,7 @@ class RecordsContract(Contract):
         assert len(set(given)) == len(given) == 9
         assert sorted(row[0] for row in one.read(rows)) == sorted(given)
 
-    def test_the_number_of_a_deleted_row_is_not_given_again(
-        self, place: Place
-    ) -> None:
+    def test_the_number_of_a_deleted_row_is_not_given_again(self, place: Place) -> None:
         one = place.open()
         given = []
         for name in "abc":
@@ -80,28 +76,25 @@ class RecordsContract(Contract):
 
     def test_who_locks_a_record_keeps_others_from_it(self, place: Place) -> None:
         one, two = _two(self, place)
-        looked = threading.Event()
+        locked, looked = threading.Event(), threading.Event()
         found: list[int] = []
 
         def other() -> None:
+            place.met(locked)
             with two.body() as tx:
                 tx.lock("counters", "n")
                 found.append(number_at(tx, "n"))
                 looked.set()
 
-        with one.body() as tx:
+        with place.threads(other), one.body() as tx:
             tx.lock("counters", "n")
             before = number_at(tx, "n")
-            thread = threading.Thread(target=other, daemon=True)
-            thread.start()
-            assert not looked.wait(_MOMENT_SECONDS), "it came between"
+            locked.set()
+            assert not looked.wait(self.moment_seconds), "it came between"
             set_number(tx, "n", before + 1)
-        thread.join(place.patience_seconds)
         assert found == [1]
 
-    def test_what_was_read_under_a_lock_is_so_at_the_commit(
-        self, place: Place
-    ) -> None:
+    def test_what_was_read_under_a_lock_is_so_at_the_commit(self, place: Place) -> None:
         engines = _two(self, place)
 
         def one_more(tx: Transaction) -> None:
@@ -119,6 +112,30 @@ class RecordsContract(Contract):
 
         place.at_once(6, work)
         assert engines[0].read(lambda tx: number_at(tx, "n")) == 60
+
+    def test_units_that_lock_records_crosswise_both_get_through(
+        self, place: Place
+    ) -> None:
+        one, two = _two(self, place)
+        locked = {name: threading.Event() for name in "ab"}
+
+        def crosswise(first: str, second: str) -> Work[None]:
+            def work(tx: Transaction) -> None:
+                tx.lock("counters", first)
+                set_number(tx, first, number_at(tx, first) + 1)
+                locked[first].set()
+                locked[second].wait(self.moment_seconds)
+                tx.lock("counters", second)
+                set_number(tx, second, number_at(tx, second) + 1)
+
+            return work
+
+        with place.threads(
+            lambda: one.write(crosswise("a", "b")),
+            lambda: two.write(crosswise("b", "a")),
+        ):
+            pass
+        assert [one.read(partial(number_at, name=name)) for name in "ab"] == [2, 2]
 
     @needs("shared_places")
     def test_a_lock_ends_with_its_transaction(self, place: Place) -> None:

@@ -3,6 +3,8 @@
 Answers for: `one`, `all`, `run`, `put`, `fields`, `knows`, values, savepoints.
 """
 
+from typing import Any
+
 import pytest
 
 from holdfast.engine import Terms, Transaction
@@ -20,7 +22,7 @@ from holdfast.testing.work import (
     rows,
 )
 
-_TEXTS = ("", "plain", "it's \"so\"", "100 % :now $1 ? \\n {x}", "é ß 漢 🜁", "a\nb\t")
+_TEXTS = ("", "plain", 'it\'s "so"', "100 % :now $1 ? \\n {x}", "é ß 漢 🜁", "a\nb\t")
 _NUMBERS = (0, 1, -1, 2**31, 2**53 + 1, 2**62)
 
 
@@ -70,9 +72,7 @@ class StatementsContract(Contract):
     def test_values_come_back_as_they_were(self, place: Place) -> None:
         one = place.open()
         for number, text in enumerate(_TEXTS):
-            no = one.write(add(f"text-{number}", text))
-            fields = one.read(lambda tx, no=no: tx.fields("task_now", no=no))
-            assert fields is not None
+            fields = _fields(one, one.write(add(f"text-{number}", text)))
             assert (fields["description"], fields["tool"]) == (text, None)
         for value in _NUMBERS:
             assert _kept(one, value) == value
@@ -147,3 +147,10 @@ def _kept(one: Opened, value: int) -> int:
         return int(row[0])
 
     return one.write(work)
+
+
+def _fields(one: Opened, no: int) -> dict[str, Any]:
+    """A task's row."""
+    found = one.read(lambda tx: tx.fields("task_now", no=no))
+    assert found is not None
+    return found

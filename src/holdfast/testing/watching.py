@@ -4,6 +4,7 @@ Answers for: wake-ups after every kind of commit, from any engine on the place.
 """
 
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -42,11 +43,10 @@ class WatchingContract(Contract):
 
     def test_a_follower_gets_each_change_as_it_comes(self, place: Place) -> None:
         one = place.open()
-        changes = one.store.journal.follow(0)
-        for number in range(8):
-            one.write(add(f"{number}"))
-            assert next(changes).id == f"{number}"
-        changes.close()
+        with closing(one.store.journal.follow(0)) as changes:  # type: ignore[type-var]
+            for number in range(8):
+                one.write(add(f"{number}"))
+                assert next(changes).id == f"{number}"
 
     def test_followers_end_when_the_engine_closes(self, place: Place) -> None:
         one = place.open()
@@ -66,9 +66,7 @@ class WatchingContract(Contract):
             one.engine.watch(met.set)
 
 
-def _woken(
-    place: Place, one: Opened, events: list[threading.Event], name: str
-) -> None:
+def _woken(place: Place, one: Opened, events: list[threading.Event], name: str) -> None:
     for event in events:
         event.clear()
     one.write(add(name))

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from holdfast.clock import Clock, SystemClock
@@ -28,7 +29,7 @@ _LAST = 2**62
 """A time after all, in microseconds."""
 
 
-class Boom(Exception):  # noqa: N818
+class Boom(Exception):
     """What work raises when it is to fail."""
 
 
@@ -142,9 +143,7 @@ class Opened:
         self.engine.post_read(unit)
         return future
 
-    def body(
-        self, seconds: float | None = None
-    ) -> AbstractContextManager[Transaction]:
+    def body(self, seconds: float | None = None) -> AbstractContextManager[Transaction]:
         """A transaction for a block of code."""
         return self.engine.borrow(ME, seconds or self._seconds)
 
@@ -173,7 +172,7 @@ class Place:
     def __init__(self, target: str, patience_seconds: float) -> None:
         self.target = target
         self.patience_seconds = patience_seconds
-        self._opened: list[Opened] = []
+        self.opened: list[Opened] = []
 
     def open(
         self,
@@ -191,19 +190,19 @@ class Place:
             clock=clock or SystemClock(),
         )
         core = Core(self.target, _with(kinds), options)
-        self._opened.append(Opened(core, self.patience_seconds * 2))
-        return self._opened[-1]
+        self.opened.append(Opened(core, self.patience_seconds * 2))
+        return self.opened[-1]
 
     def inspect(self) -> None:
         """See that the store is sound, by an engine that is open still."""
-        for opened in self._opened:
+        for opened in self.opened:
             with suppress(Closed):
                 assert opened.engine.check().problems == ()
                 return
 
     def close(self) -> None:
         """Close what was opened."""
-        for opened in self._opened:
+        for opened in self.opened:
             opened.engine.close()
 
     # Waiting, with patience.
@@ -217,34 +216,40 @@ class Place:
         return asyncio.run(limited())
 
     def at_once(self, count: int, work: Callable[[int], T]) -> list[T]:
-        """What so many threads give that begin together; the first error is raised."""
+        """What so many threads give that begin together."""
         given: list[T] = []
-        failed: list[BaseException] = []
         start = threading.Barrier(count)
 
         def one(number: int) -> None:
-            try:
-                start.wait(self.patience_seconds)
-                given.append(work(number))
-            except BaseException as error:
-                failed.append(error)
+            start.wait(self.patience_seconds)
+            given.append(work(number))
 
-        with self.threads(*(lambda n=n: one(n) for n in range(count))):
+        with self.threads(*(partial(one, number) for number in range(count))):
             pass
-        if failed:
-            raise failed[0]
         return given
 
     @contextmanager
     def threads(self, *works: Callable[[], object]) -> Iterator[None]:
-        """Threads that run beside the block, and end after it, or hang and fail."""
-        made = [threading.Thread(target=work, daemon=True) for work in works]
+        """Threads that run beside the block and end after it; what they raise."""
+        failed: list[BaseException] = []
+
+        def run(work: Callable[[], object]) -> None:
+            try:
+                work()
+            except BaseException as error:
+                failed.append(error)
+
+        made = [threading.Thread(target=run, args=[w], daemon=True) for w in works]
         for thread in made:
             thread.start()
-        yield
-        for thread in made:
-            thread.join(self.patience_seconds)
-            assert not thread.is_alive(), "it hangs"
+        try:
+            yield
+        finally:
+            for thread in made:
+                thread.join(self.patience_seconds)
+        assert not any(thread.is_alive() for thread in made), "it hangs"
+        if failed:
+            raise failed[0]
 
     def met(self, event: threading.Event) -> bool:
         """Whether something happened, having waited for it."""

@@ -20,8 +20,14 @@ from holdfast.engine import Terms, Unit
 from holdfast.engines.postgres import failures
 from holdfast.engines.postgres.failures import LOCKED, Patience, is_conflict, is_gone
 from holdfast.engines.postgres.links import Links
+from holdfast.engines.postgres.rehearsal import rehearsed
 from holdfast.engines.postgres.target import Target
-from holdfast.engines.postgres.transaction import PostgresTransaction, Shared
+from holdfast.engines.postgres.transaction import (
+    LOCK,
+    Foreseen,
+    PostgresTransaction,
+    Shared,
+)
 from holdfast.engines.postgres.wire import Bound, Link, Lost, Wire, plain
 from holdfast.errors import OutcomeUnknown, Refused
 from holdfast.schema import format as formats
@@ -96,6 +102,11 @@ class Committer:
         self._lock_seconds = _LOCK_SECONDS
         self._tokens: list[str] = []
         """Receipts that the open transaction leaves."""
+        self._held: set[int] = set()
+        """Locks that the open transaction has."""
+        self._touched: set[int] = set()
+        """Locks of units that it has run: what was asked about these may be old."""
+        self._foreseen: dict[int, Foreseen] = {}
         self.untidy = False
         self.receipts = 0
         """How many receipts were left since somebody asked."""
@@ -107,9 +118,12 @@ class Committer:
         if self._link is None:
             self._link = self._links.take(self._target.reconnect_seconds)
         self._tokens.clear()
+        self._held.clear()
+        self._touched.clear()
         self._open = True
         self._lock_seconds = lock_seconds
         wire = self._link.wire
+        wire.rests = self._body_seconds > 0
         wire.send(what)
         settings = self._settings
         text = settings.writing if what is _BEGIN else settings.reading
@@ -119,12 +133,16 @@ class Committer:
         self, terms: Terms, now: int, chance: int, *, reads: bool = False
     ) -> PostgresTransaction:
         """What a unit that runs now works through."""
+        self._say_owner(terms)
+        held = self._held
+        return PostgresTransaction(
+            self._wire, self._shared, terms, now, chance, held, reads=reads
+        )
+
+    def _say_owner(self, terms: Terms) -> None:
         if self._target.row_security:
             every = b"on" if terms.every_owner else b"off"
             self._wire.send(_OWNER, [terms.owner.encode(), every])
-        return PostgresTransaction(
-            self._wire, self._shared, terms, now, chance, reads=reads
-        )
 
     def stamp(self, tx: PostgresTransaction) -> None:
         """Close a unit's moment: leave its receipt, which says when, who and why."""
@@ -221,6 +239,8 @@ class Committer:
         attempt: Callable[[Unit[Any]], bool],
     ) -> list[Unit[Any]]:
         self.begin(SHORT_LOCK_SECONDS)
+        if attempt == self._bare:
+            self._foresee(units)
         until = time.monotonic() + _GROUP_SECONDS
         left: list[Unit[Any]] = []
         ran = 0
@@ -240,6 +260,9 @@ class Committer:
 
     def _bare(self, unit: Unit[Any]) -> bool:
         tx = self.transaction(unit.terms, unit.now, unit.chance)
+        foreseen = self._foreseen.get(id(unit))
+        if foreseen is not None and self._touched.isdisjoint(foreseen.keys):
+            tx.foreseen = foreseen
         try:
             unit.result = unit.work(tx)
             self.stamp(tx)
@@ -253,7 +276,35 @@ class Committer:
             unit.error = error
         finally:
             tx.end()
+            self._touched |= tx.locked
         return True
+
+    def _foresee(self, units: Sequence[Unit[Any]]) -> None:
+        """Lock what the units will lock, and ask what they will ask first, all at once.
+
+        Of several units that lock the same record, the first is foreseen. Locks are
+        taken in one order, so that two groups do not wait for each other.
+        """
+        self._foreseen.clear()
+        keys: set[int] = set()
+        asked: list[tuple[Unit[Any], Foreseen]] = []
+        for unit in units:
+            found = rehearsed(unit, self._shared)
+            if found is not None and keys.isdisjoint(found.keys):
+                keys |= found.keys
+                asked.append((unit, found))
+        for key in sorted(keys):
+            self._wire.send(LOCK, [b"%d" % key])
+        places = []
+        for unit, found in asked:
+            self._say_owner(unit.terms)
+            places.append(self._wire.waiting)
+            self._wire.send(*found.question)
+        results = self._wire.settle() if asked else []
+        for place, (unit, found) in zip(places, asked, strict=True):
+            found.rows = self._wire.rows(results[place])
+            self._foreseen[id(unit)] = found
+        self._held |= keys
 
     def _in_savepoint(self, unit: Unit[Any]) -> bool:
         """Whether the unit is settled; if not, it is to be run alone."""

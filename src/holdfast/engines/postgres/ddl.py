@@ -77,7 +77,8 @@ def script(
     steps += [f"create schema if not exists {target.schema}"] if new else []
     steps += [f"set local search_path = {target.schema}"]
     journalled = [t.name for part in parts for t in part.tables if t.journalled]
-    if not new:  # what a migration does to rows is no change of state
+    if not new:  # what a migration does to rows, anyone's, is no change of state
+        steps += ["set local holdfast.every_owner = 'on'"]
         steps += [f"drop trigger if exists {n}_journal on {n}" for n in journalled]
     for line in lines_of(parts):
         steps += _line(line, target, have.get(line.kind, 0), now)

@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from holdfast.clock import uuid7
 from holdfast.engine import Loan as LoanProtocol
 from holdfast.engine import (
     Options,
@@ -43,6 +42,7 @@ from holdfast.engines.postgres.transaction import (
     PostgresTransaction,
     Shared,
 )
+from holdfast.engines.postgres.upkeep import Upkeep
 from holdfast.engines.postgres.watcher import Watcher
 from holdfast.engines.postgres.wire import bound
 from holdfast.errors import Closed, Refused
@@ -51,9 +51,6 @@ from holdfast.schema.statements import overrides
 
 T = TypeVar("T")
 _READERS = 4
-_SWEPT_EVERY = 1_000
-_RECEIPTS_KEPT_US = 3_600 * 1_000_000
-"""An hour: far longer than anybody tries to find out about a commit."""
 
 
 class PostgresEngine:
@@ -83,7 +80,7 @@ class PostgresEngine:
         self.tidy: Work[None] | None = None
         self._doing = threading.Condition()
         self._running = 0
-        self._receipts = 0
+        self._upkeep = Upkeep()
         self._why: Closed | None = None
         _open_engines.add(self)
 
@@ -244,11 +241,9 @@ class PostgresEngine:
             committer.untidy = False
             if self.tidy is not None:
                 self._post_own(self.tidy)
-        self._receipts += committer.receipts
+        for chore in self._upkeep.due(committer.receipts):
+            self._post_own(chore)
         committer.receipts = 0
-        if self._receipts >= _SWEPT_EVERY:
-            self._receipts = 0
-            self._post_own(_sweep)
 
     def _post_own(self, work: Work[None]) -> None:
         """Have work of our own done; if we are closed, the next who opens does it."""
@@ -281,12 +276,6 @@ class PostgresEngine:
     def _check(self, tx: Transaction) -> Report:
         assert isinstance(tx, PostgresTransaction)
         return check(tx.ask, self._parts)
-
-
-def _sweep(tx: Transaction) -> None:
-    """Delete receipts that are too old for anybody to ask for."""
-    before = uuid7(tx.now - _RECEIPTS_KEPT_US, 0)
-    tx.put("receipt_sweep", before=before, limit=2 * _SWEPT_EVERY)
 
 
 def _current_task() -> object:

@@ -149,7 +149,11 @@ _TABLE: tuple[tuple[str, type[HoldfastError], str], ...] = (
     ("25P0", TimedOut, "{place}: a transaction ran past its time; " + _KEPT),
     ("53100", StorageFull, "{place}: the server's disk is full; " + _KEPT),
     ("53300", Busy, "{place}: the server has no connection left ({said}); " + _KEPT),
-    ("53", StorageFailed, "{place}: the server is short of something ({said}); "),
+    (
+        "53",
+        StorageFailed,
+        "{place}: the server is short of something ({said}); " + _KEPT,
+    ),
     ("54", TooLarge, "past PostgreSQL's own limit ({said}); nothing was written"),
     ("23", Refused, "the schema refuses this ({said}); nothing was written"),
     ("22", Refused, "PostgreSQL refuses a value ({said}); nothing was written"),

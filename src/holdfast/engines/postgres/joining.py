@@ -47,7 +47,8 @@ def joined(
     with _translating(target):
         wire = _Borrowed(_driver_connection(connection))
         _enter(wire, target, shared, terms)
-    tx = PostgresTransaction(wire, shared, terms, clock.now_us(), clock.chance())
+    now, chance = clock.now_us(), clock.chance()
+    tx = PostgresTransaction(wire, shared, terms, now, chance, held=set())
     try:
         yield tx
         with _translating(target):
@@ -123,17 +124,15 @@ class _Borrowed(Wire):
     def ask(self, what: Bound, values: Values = ()) -> "pq.abc.PGresult":
         """Run what was sent and this; its result."""
         self.send(what, values)
-        result = self.settle()
-        assert result is not None
-        return result
+        return self.settle()[-1]
 
-    def settle(self) -> "pq.abc.PGresult | None":
-        """Run what was sent; the result of the last."""
+    def settle(self) -> list["pq.abc.PGresult"]:
+        """Run what was sent; every result, in order."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
-            return None
+            return []
         results = self._exchanged([*self._before, *waiting, *self._after])
-        return results[-1 - len(self._after)]
+        return results[len(self._before) :][: len(waiting)]
 
     def recover(self) -> None:
         """After a statement failed: forget what was to be sent with it."""

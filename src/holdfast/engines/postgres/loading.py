@@ -65,6 +65,13 @@ class PostgresLoader:
             cursor.execute(what.text, [values[name] for name in what.names])
             return cursor.rowcount
 
+    def all(self, name: str, /, **values: object) -> list[Row]:
+        """Every row of a named statement."""
+        what = self._statements[name]
+        with RawCursor(self._connection) as cursor:
+            cursor.execute(what.text, [values[name] for name in what.names])
+            return cursor.fetchall()
+
     def add(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Put rows into a table, but for those whose key or place is taken.
 
@@ -89,11 +96,13 @@ class PostgresLoader:
         for table in (*_JOURNAL, *self._tables):
             self._do(f"alter table {table} disable trigger user")
         self._do("delete from receipt")
+        self._wall("no force")
 
     def guard(self) -> None:
         """Have every change journalled again, and new rows numbered past these."""
         for table in (*_JOURNAL, *self._tables):
             self._do(f"alter table {table} enable trigger user")
+        self._wall("force")
         newest = "select max(no) as no from change where op = 'create' and no <> seq"
         for table in self._tables:
             newest += f" union all select max(no) from {table}"
@@ -103,11 +112,22 @@ class PostgresLoader:
         )
         for table in (*_JOURNAL, *self._tables, *(f"was_{t}" for t in self._tables)):
             self._do(f"analyze {table}")
-        self._do("set local synchronous_commit = on")
+        wanted = self._target.synchronous_commit or "default"
+        self._do(f"set local synchronous_commit to {wanted}")
 
     def close(self) -> None:
         """Let go of everything; a step that has not ended is undone."""
         self._connection.close()
+
+    def _wall(self, force: str) -> None:
+        """Let who owns the tables past row-level security, for COPY stops at it."""
+        walled = self._connection.execute(
+            "select c.relname from pg_catalog.pg_class c where c.relrowsecurity "
+            "and c.relnamespace = pg_catalog.to_regnamespace(%s)",
+            (self._target.schema,),
+        )
+        for (table,) in walled.fetchall():
+            self._do(f"alter table {table} {force} row level security")
 
     def _copy(self, text: str, rows: Sequence[Row]) -> None:
         with self._connection.cursor() as cursor, cursor.copy(text.encode()) as into:

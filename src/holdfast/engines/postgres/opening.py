@@ -14,7 +14,12 @@ import psycopg
 from holdfast.engine import Options, Part
 from holdfast.engines.lines import refuse_pending
 from holdfast.engines.postgres import ddl, schema
-from holdfast.engines.postgres.failures import state_of, translated
+from holdfast.engines.postgres.failures import (
+    Patience,
+    is_conflict,
+    state_of,
+    translated,
+)
 from holdfast.engines.postgres.links import connect
 from holdfast.engines.postgres.target import Target
 from holdfast.errors import CannotOpen
@@ -39,16 +44,21 @@ def bring_up(
 
     Raises `CannotOpen`, `NotAStore`, `TooNew`, `NeedsMigration`.
     """
-    try:
-        with _connected(target) as connection:
-            return _brought_up(connection, target, parts, options)
-    except psycopg.Error as error:
-        if state_of(error) == "42501":
-            raise CannotOpen(
-                f"{target.place}: this user may not do that ({_first_line(error)}): "
-                "have the tables made by one who may (holdfast migrate --print-sql)"
-            ) from error
-        raise translated(error, target.place) from error
+    patience = Patience(0)
+    while True:
+        try:
+            with _connected(target) as connection:
+                return _brought_up(connection, target, parts, options)
+        except psycopg.Error as error:
+            if is_conflict(error) and patience.again(error):  # a reader was in the way
+                continue
+            if state_of(error) == "42501":
+                raise CannotOpen(
+                    f"{target.place}: this user may not do that "
+                    f"({_first_line(error)}): have the tables made by one who may "
+                    "(holdfast migrate --print-sql)"
+                ) from error
+            raise translated(error, target.place) from error
 
 
 def script_for_others(

@@ -22,7 +22,7 @@ from holdfast.engines.postgres.wire import Bound, Lost, Values, Wire, plain
 from holdfast.errors import Refused
 from holdfast.limits import Limits
 
-_LOCK = plain("select pg_advisory_xact_lock($1)")
+LOCK = plain("select pg_advisory_xact_lock($1)")
 _NUMBERS = plain("select nextval('number')")
 _PART = plain("savepoint part")
 _PART_KEPT = plain("release savepoint part")
@@ -71,10 +71,41 @@ class Shared(msgspec.Struct, frozen=True):
         return int.from_bytes(digest, "big", signed=True)
 
 
-class PostgresTransaction(Transaction):
-    """What a unit of work runs its statements through."""
+def in_order(what: Bound, values: dict[str, Any], owner: str) -> Values:
+    """Values in a statement's order; the owner stands in where it names one.
 
-    __slots__ = ("_over", "_shared", "_wire", "left_untidy", "reads", "token", "wrote")
+    Tables may be divided by owner, and one part is enough to look at.
+    """
+    if "owner" in what.names and "owner" not in values:
+        values["owner"] = owner
+    return what.in_order(values)
+
+
+class Foreseen(msgspec.Struct):
+    """What a unit locks, what it asks first, and the answer once there is one."""
+
+    keys: set[int]
+    question: tuple[Bound, Values]
+    rows: list[Row] | None = None
+
+
+class PostgresTransaction(Transaction):
+    """What a unit of work runs its statements through.
+
+    `held` are the locks that the open transaction has, also those of other units.
+    """
+
+    __slots__ = (
+        "_held",
+        "_over",
+        "_shared",
+        "_wire",
+        "foreseen",
+        "left_untidy",
+        "locked",
+        "reads",
+        "wrote",
+    )
 
     def __init__(
         self,
@@ -83,6 +114,7 @@ class PostgresTransaction(Transaction):
         terms: Terms,
         now: int,
         chance: int,
+        held: set[int],
         *,
         reads: bool = False,
     ) -> None:
@@ -97,6 +129,11 @@ class PostgresTransaction(Transaction):
         self.wrote = False
         """Whether anything was sent that may have changed a row."""
         self.left_untidy = False
+        self._held = held
+        self.locked: set[int] = set()
+        """The locks that this unit asked for."""
+        self.foreseen: Foreseen | None = None
+        """The answer to its first question, if that was asked already."""
 
     def one(self, name: str, /, **values: object) -> Row | None:
         rows = self.all(name, **values)
@@ -104,26 +141,38 @@ class PostgresTransaction(Transaction):
 
     def all(self, name: str, /, **values: object) -> list[Row]:
         what = self._shared.statements[name]
-        return self._wire.rows(self._ask(what, self._in_order(what, values)))
+        asked = in_order(what, values, self.terms.owner)
+        if self.foreseen is not None:
+            foreseen, self.foreseen = self.foreseen, None
+            if foreseen.rows is not None and (what, asked) == foreseen.question:
+                return foreseen.rows
+        return self._wire.rows(self._ask(what, asked))
 
     def run(self, name: str, /, **values: object) -> int:
         what = self._shared.statements[name]
         self.wrote = True
-        return self._ask(what, self._in_order(what, values)).command_tuples or 0
+        return (
+            self._ask(what, in_order(what, values, self.terms.owner)).command_tuples
+            or 0
+        )
 
     def put(self, name: str, /, **values: object) -> None:
         what = self._shared.statements[name]
         self.wrote = True
-        self._send(what, self._in_order(what, values))
+        self._send(what, in_order(what, values, self.terms.owner))
 
     def lock(self, kind: str, id: str) -> None:
-        if not self.reads:
-            key = self._shared.key(kind, self.terms.owner, id)
-            self._send(_LOCK, [b"%d" % key])
+        if self.reads:
+            return
+        key = self._shared.key(kind, self.terms.owner, id)
+        self.locked.add(key)
+        if key not in self._held:
+            self._send(LOCK, [b"%d" % key])
+            self._held.add(key)
 
     def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:
         what = self._shared.statements[name]
-        result = self._ask(what, self._in_order(what, values))
+        result = self._ask(what, in_order(what, values, self.terms.owner))
         names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
         for row in self._wire.rows(result):
             return dict(zip(names, row, strict=True))
@@ -168,19 +217,11 @@ class PostgresTransaction(Transaction):
             raise
         self._send(_PART_KEPT, ())
 
-    def _in_order(self, what: Bound, values: dict[str, Any]) -> Values:
-        """Values in a statement's order; the owner stands in where it names one.
-
-        Tables may be divided by owner, and one part is enough to look at.
-        """
-        if "owner" in what.names and "owner" not in values:
-            values["owner"] = self.terms.owner
-        return what.in_order(values)
-
     def _undo_part(self) -> None:
         if self._wire.lost:
             return
         self._over = None
+        self._held.clear()  # those since the savepoint are free again
         self._wire.recover()
         self._send(_PART_UNDONE, ())
         self._send(_PART_KEPT, ())

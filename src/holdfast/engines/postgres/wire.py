@@ -96,12 +96,16 @@ class Wire:
         self._prepared: set[bytes] = set()
         self._sent: deque[bytes] = deque()
         """What has not been answered: names of what is prepared, b"" for others."""
+        self.waiting = 0
+        """How many statements were sent since the last answer."""
         self._load = Transformer(link)
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
         self.prepares = True
         self.direct = True
         """Whether no pooler is between: one gives process ids of its own."""
+        self.rests = False
+        """Whether the server is told each time that nothing may follow for long."""
         self._told_to_go = False
 
     def went_away(self) -> bool:
@@ -139,18 +143,22 @@ class Wire:
         connection did.
         """
         self.send(what, values)
-        result = self.settle()
-        assert result is not None
-        return result
+        return self.settle()[-1]
 
-    def settle(self) -> "pq.abc.PGresult | None":
-        """Wait for all that was sent; the last result, if any. Raises as `ask` does."""
-        last = None
+    def settle(self) -> list["pq.abc.PGresult"]:
+        """Wait for all that was sent; every result, in order. Raises as `ask` does."""
+        if self.rests:
+            return self._rested()
+        results: list[pq.abc.PGresult] = []
         try:
             self._pg.send_flush_request()
             self._flush()
             while self._sent:
-                last = self._result()
+                prepared = self._sent[0]
+                result = self._result()
+                if not prepared:
+                    results.append(result)
+            self.waiting = 0
         except Lost:
             raise
         except psycopg.Error as error:
@@ -161,7 +169,7 @@ class Wire:
         except BaseException:
             self.drop()
             raise
-        return last
+        return results
 
     def rows(self, result: "pq.abc.PGresult") -> list[Row]:
         """The rows of a result."""
@@ -190,6 +198,7 @@ class Wire:
         """
         results: list[pq.abc.PGresult] = []
         failed: psycopg.Error | None = None
+        self.waiting = 0
         try:
             self._pg.pipeline_sync()
             self._flush()
@@ -228,6 +237,14 @@ class Wire:
                 self._sent.append(what.prepared)
             self._pg.send_query_prepared(what.prepared, values or None)
         self._sent.append(b"")
+        self.waiting += 1
+
+    def _rested(self) -> list["pq.abc.PGresult"]:
+        """Settle, so that the server calls itself idle, and measures for how long."""
+        results, failed = self.until_rest()
+        if failed is not None:
+            raise failed
+        return results
 
     def _result(self) -> "pq.abc.PGresult":
         result = self._next()

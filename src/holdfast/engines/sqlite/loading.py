@@ -53,6 +53,11 @@ class SqliteLoader:
         self._connection.execute(text, in_order(values))
         return self._connection.changes()
 
+    def all(self, name: str, /, **values: object) -> list[Row]:
+        """Every row of a named statement."""
+        text, in_order = self._statements[name]
+        return self._connection.execute(text, in_order(values)).fetchall()
+
     def add(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Put rows into a table, but for those whose key or place is taken."""
         self._connection.executemany(

@@ -50,6 +50,16 @@ begin
     end if;
     return old;
 end $$;
+create or replace function {schema}.change_fixed() returns trigger
+language plpgsql as $$
+begin
+    if old.at is not null or new.at is null or new.seq <> old.seq
+        or new.kind <> old.kind or new.owner <> old.owner or new.no <> old.no
+        or new.op <> old.op then
+        raise exception 'the journal is not to be rewritten';
+    end if;
+    return new;
+end $$;
 drop trigger if exists change_kept on {schema}.change;
 create trigger change_kept before delete on {schema}.change
     for each row execute function {schema}.change_kept();
@@ -58,11 +68,8 @@ create trigger change_not_emptied before truncate on {schema}.change
     for each statement
     execute function {schema}.refuse('the journal is not to be unwritten');
 drop trigger if exists change_fixed on {schema}.change;
-create trigger change_fixed before update on {schema}.change for each row
-    when (old.at is not null or new.at is null or new.seq <> old.seq
-        or new.kind <> old.kind or new.owner <> old.owner or new.no <> old.no
-        or new.op <> old.op)
-    execute function {schema}.refuse('the journal is not to be rewritten');
+create trigger change_fixed before update on {schema}.change
+    for each row execute function {schema}.change_fixed();
 
 -- Have every change of a table's rows journalled, with the row as it was. Safe to do
 -- again: columns and indexes of the images follow those that the table has by now.

@@ -1,0 +1,361 @@
+"""A server that is away, full or slow: typed errors in time, and then on as before."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+import holdfast
+from driving import Driven
+from holdfast.engines.postgres import links
+from holdfast.engines.postgres.wire import Wire
+from holdfast.errors import Busy, OutcomeUnknown, TimedOut, Unreachable
+from losing import Breaker
+from postgres import Server, fresh_schema
+
+RECONNECT_SECONDS = 0.6
+MANY = 100
+SOON_SECONDS = 5.0
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Server]:
+    """A server that these tests end and start again."""
+    with Server(settings={"fsync": "off", "wal_writer_delay": "10s"}) as started:
+        yield started
+
+
+@pytest.fixture
+def store(
+    mortal: Server, request: pytest.FixtureRequest
+) -> Iterator[holdfast.Store]:
+    """A store on it, sound at the end, when the server runs again."""
+    schema = f"t_{abs(hash(request.node.name))}"
+    url = mortal.url(schema=schema, reconnect_seconds=RECONNECT_SECONDS)
+    opened = holdfast.open(url)
+    opened.sessions.create(id="talk")
+    yield opened
+    if mortal._pid is None:
+        mortal.start()
+    opened.close()
+    with holdfast.open(mortal.url(schema=schema)) as again:
+        assert again.check().problems == ()
+
+
+@pytest.fixture
+def faces(store: holdfast.Store, loop: asyncio.AbstractEventLoop) -> list[Any]:
+    return [store, Driven(store.aio, loop)]
+
+
+def append(store: Any) -> None:
+    store.sessions.append("talk", "user", "here")
+
+
+def body(store: Any) -> None:
+    with store.transaction() as tx:
+        tx.sessions.append("talk", "user", "here")
+
+
+def there(store: Any) -> int:
+    return len(list(store.sessions.history("talk")))
+
+
+CALLS: list[Callable[[Any], object]] = [append, body, there]
+
+
+async def _all_at_once(store: holdfast.Store) -> list[Any]:
+    wanted = (store.aio.sessions.append("talk", "user", "here") for _ in range(MANY))
+    return await asyncio.gather(*wanted, return_exceptions=True)
+
+
+# Away and back.
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_after_a_restart_calls_succeed_as_if_nothing_had_been(
+    store: holdfast.Store, faces: list[Any], mortal: Server, call: Any
+) -> None:
+    for face in faces:
+        asyncio.run(_all_at_once(store))  # many connections, to be lost
+        mortal.restart("immediate")
+        for _ in range(3):
+            call(face)
+
+
+def test_a_call_that_waits_for_the_server_succeeds_as_soon_as_it_is_back(
+    mortal: Server,
+) -> None:
+    with holdfast.open(mortal.url(schema="waits")) as store:
+        store.sessions.create(id="talk")
+        mortal.stop()
+        threads = [
+            threading.Thread(target=by, args=[store]) for by in (append, there, append)
+        ]
+        for thread in threads:
+            thread.start()
+        mortal.start()
+        began = time.monotonic()
+        for thread in threads:
+            thread.join()
+        assert time.monotonic() - began < SOON_SECONDS
+        assert there(store) == 2
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_while_the_server_is_away_every_call_says_so_in_time(
+    store: holdfast.Store, faces: list[Any], mortal: Server, call: Any
+) -> None:
+    call(store)
+    before = there(store)
+    mortal.stop()
+    began = time.monotonic()
+    for face in faces:
+        with pytest.raises(Unreachable, match="cannot be reached"):
+            call(face)
+    assert time.monotonic() - began < SOON_SECONDS
+    mortal.start()
+    assert there(store) == before
+    call(store)
+
+
+def test_many_who_wait_for_a_server_that_is_away_do_not_wait_one_after_another(
+    store: holdfast.Store, mortal: Server
+) -> None:
+    mortal.stop()
+    began = time.monotonic()
+    found = asyncio.run(_all_at_once(store))
+    assert {type(error) for error in found} == {Unreachable}
+    assert time.monotonic() - began < 2 * SOON_SECONDS
+    mortal.start()
+    assert there(store) == 0
+    append(store)
+
+
+def test_a_store_can_be_closed_while_the_server_is_away(mortal: Server) -> None:
+    store = holdfast.open(mortal.url(schema="closed"))
+    asyncio.run(store.aio.owners())
+    mortal.stop()
+    began = time.monotonic()
+    store.close()
+    assert time.monotonic() - began < SOON_SECONDS
+    mortal.start()
+
+
+# Nobody can say.
+
+
+@pytest.fixture
+def breaker(mortal: Server) -> Iterator[Breaker]:
+    made = Breaker(mortal.url())
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+@pytest.mark.parametrize("call", [append, body])
+def test_a_commit_of_which_nobody_can_say_is_said_to_be_so(
+    store: holdfast.Store,
+    faces: list[Any],
+    mortal: Server,
+    breaker: Breaker,
+    call: Any,
+    arrives: bool,
+) -> None:
+    def end(_: Wire, commit: Callable[[], Any]) -> None:
+        if arrives:
+            commit()
+        mortal.stop()
+
+    for turn, face in enumerate(faces, 1):
+        with (
+            breaker.commit(end),
+            pytest.raises(OutcomeUnknown, match="may or may not be there"),
+        ):
+            call(face)
+        mortal.start()
+        assert there(store) == (turn if arrives else 0)
+
+
+def test_a_group_of_which_nobody_can_say_is_not_done_again(
+    store: holdfast.Store, mortal: Server, breaker: Breaker
+) -> None:
+    ended: list[threading.Thread] = []
+
+    def end(_: Wire, commit: Callable[[], Any]) -> None:
+        commit()
+        mortal.stop()
+
+    def back_later(place: str, seconds: float) -> Exception:
+        mortal.start()  # as late as can be: whoever goes on now can write again
+        return unknown(place, seconds)
+
+    from holdfast.engines.postgres import failures  # noqa: PLC0415
+
+    unknown = failures.unknown
+    with pytest.MonkeyPatch.context() as patch, breaker.commit(end):
+        patch.setattr(failures, "unknown", back_later)
+        found = asyncio.run(_all_at_once(store))
+    kinds = [type(error) for error in found]
+    assert OutcomeUnknown in kinds
+    assert ended == []
+    unsure = kinds.count(OutcomeUnknown)
+    assert there(store) == unsure + sum(not isinstance(f, Exception) for f in found)
+
+
+# A pool that is exhausted.
+
+
+def test_when_all_connections_are_taken_a_call_says_what_to_do_and_later_ones_go_on(
+    monkeypatch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop
+) -> None:
+    monkeypatch.setattr(links, "_WAIT_SECONDS", 0.3)
+    taken, over = threading.Barrier(3), threading.Event()
+
+    def hold(store: holdfast.Store, id: str) -> None:
+        with store.transaction() as tx:
+            tx.sessions.create(id=id)
+            taken.wait()
+            over.wait()
+
+    with fresh_schema(pool_size=2) as url, holdfast.open(url) as store:
+        threads = [threading.Thread(target=hold, args=[store, id]) for id in "ab"]
+        for thread in threads:
+            thread.start()
+        taken.wait()
+        for face in (store, Driven(store.aio, loop)):
+            for call in (
+                lambda face=face: face.sessions.create(id="c"),
+                lambda face=face: face.sessions.list(),
+                lambda face=face: face.transaction().__enter__(),
+            ):
+                with pytest.raises(Busy, match="all 2 connections.*pool_size="):
+                    call()
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert {s.id for s in store.sessions.list()} == {"a", "b"}
+        store.sessions.create(id="c")
+        assert store.check().problems == ()
+
+
+# Too slow.
+
+
+def test_a_statement_that_runs_past_its_time_is_timed_out_and_leaves_nothing() -> None:
+    def slow(tx: Any) -> None:
+        tx.sessions.create(id="slow")
+        tx._tx.ask("select pg_sleep(30)")
+
+    with (
+        fresh_schema(statement_timeout_seconds=0.2) as url,
+        holdfast.open(url) as store,
+    ):
+        began = time.monotonic()
+        with pytest.raises(TimedOut, match="statement ran past its time"):
+            store.run(slow)
+        with pytest.raises(TimedOut), store.transaction() as tx:
+            slow_in_body(tx)
+        assert time.monotonic() - began < SOON_SECONDS
+        assert list(store.sessions.list()) == []
+        store.sessions.create(id="quick")
+
+
+def slow_in_body(tx: Any) -> None:
+    tx.sessions.create(id="slow")
+    with tx._tx._body.step():
+        tx._tx.inner.ask("select pg_sleep(30)")
+
+
+def test_a_body_that_sits_idle_past_its_time_frees_what_it_has_locked() -> None:
+    idle, over = threading.Event(), threading.Event()
+    raised: list[BaseException] = []
+
+    def sit(store: holdfast.Store) -> None:
+        try:
+            with store.transaction(timeout_seconds=0.5) as tx:
+                tx.sessions.append("talk", "user", "never")
+                idle.set()
+                over.wait()
+                tx.sessions.append("talk", "user", "too late")
+        except TimedOut as error:
+            raised.append(error)
+
+    with fresh_schema() as url, holdfast.open(url) as store:
+        store.sessions.create(id="talk")
+        thread = threading.Thread(target=sit, args=[store])
+        thread.start()
+        idle.wait()
+        began = time.monotonic()
+        append(store)
+        assert time.monotonic() - began < SOON_SECONDS / 2
+        over.set()
+        thread.join()
+        assert len(raised) == 1
+        assert there(store) == 1
+        body(store)
+
+
+# What a crash does to numbers, and an altered table to what is prepared.
+
+
+def test_no_number_is_given_twice_though_the_server_forgot_that_it_gave_some(
+    mortal: Server,
+) -> None:
+    with holdfast.open(mortal.url(schema="numbers")) as store:
+        store.sessions.create(id="talk")
+        numbers = store._core.engine._shared.numbers
+        while mortal.sql("select log_cnt from numbers.number") != [(0,)]:
+            mortal.sql("select nextval('numbers.number')")
+        numbers.forget()
+        with pytest.raises(Unreachable), store.transaction() as tx:
+            tx.sessions.append("talk", "user", "lost")  # fetches numbers
+            mortal.kill()
+            tx.sessions.append("talk", "user", "lost")
+        mortal.start()
+        with holdfast.open(mortal.url(schema="numbers")) as other:
+            for _ in range(3):
+                append(store)
+                append(other)
+                other.tasks.create("do")
+                store.tasks.create("do")
+        used = mortal.sql(
+            "select no from numbers.message union all select no from numbers.task"
+        )
+        assert len(used) == len(set(used)) == 12
+
+
+def test_a_table_that_was_altered_under_an_open_store_stops_nobody(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    with fresh_schema() as url, holdfast.open(url) as store:
+        store.sessions.create(id="talk")
+        for face in (store, Driven(store.aio, loop)):
+            face.sessions.get("talk")
+            base, _, schema = url.partition("?schema=")
+            for kind in ("varchar(999)", 'text collate "C"'):
+                with psycopg.connect(base, autocommit=True) as admin:
+                    admin.execute(
+                        f"alter table {schema}.session alter column title type {kind}"
+                    )
+                assert face.sessions.get("talk").id == "talk"
+                append(face)
+
+
+# A machine that dies says nothing.
+
+
+def test_a_server_whose_machine_died_is_noticed_by_its_silence(mortal: Server) -> None:
+    with holdfast.open(mortal.url(schema="silent")) as store:
+        link = store._core.engine._links.take()
+        with socket.socket(fileno=link.wire._pg.socket) as tcp:
+            idle = tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+            unanswered = tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            tcp.detach()
+        store._core.engine._links.give_back(link)
+    assert 0 < idle <= 30
+    assert 0 < unanswered <= 60_000
