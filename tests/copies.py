@@ -10,7 +10,7 @@ import pytest
 import holdfast
 from conftest import place_on
 from examples import EXAMPLES, WRITING, dump, furnish
-from holdfast.care import copying, pages
+from holdfast.care import pages
 from holdfast.errors import HoldfastError
 
 ROUTES = [
@@ -42,7 +42,6 @@ def small_pages(patch: pytest.MonkeyPatch) -> None:
     """Have every table span many pages, and every few changes many steps."""
     patch.setattr(pages, "_FIRST_ROWS", 2)
     patch.setattr(pages, "_MOST_ROWS", 3)
-    patch.setattr(copying, "_CHANGES", 4)
 
 
 def live(store: Any) -> None:

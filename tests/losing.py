@@ -12,6 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 
+import holdfast
+from holdfast.engine import Terms, Unit
+from holdfast.engines.postgres import units as running
 from holdfast.engines.postgres.wire import Bound, Lost, Values, Wire
 from postgres import until
 
@@ -121,3 +124,23 @@ def send_only(wire: Wire) -> None:
     wire._pg.send_query_params(b"commit", None)
     wire._pg.pipeline_sync()
     wire._flush()
+
+
+def run_as_group(
+    store: holdfast.Store, function: Callable[..., Any], count: int
+) -> tuple[list[Unit[Any]], list[Unit[Any]]]:
+    """Have units share a transaction: all of them, and those that it left to be run.
+
+    `function` is given the open transaction and the unit's number.
+    """
+    core = store._core
+    units = [
+        core.unit(core.running(function, (number,), None), Terms())
+        for number in range(count)
+    ]
+    runner = core.engine._runner()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "_GROUP_SECONDS", 60.0)
+        left = runner.group(units)
+    runner.committer.let_go()
+    return units, [*left.alone, *(unit for _, unit in left.waiting)]

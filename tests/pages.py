@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 NAMED = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")
-LANGUAGES = {"python", "text", "console", "pyi", "sql"}
+RUN = {"python", "console"}
+LANGUAGES = {"text", "pyi", "sql"} | RUN
 
 _FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
@@ -60,7 +61,7 @@ class Section:
     @property
     def code(self) -> str:
         """All code of the section that is run."""
-        run = [b for b in blocks_of(self.text) if b.language in {"python", "console"}]
+        run = [b for b in blocks_of(self.text) if b.language in RUN]
         return "\n".join(block.text for block in run)
 
 

@@ -1,6 +1,7 @@
 """A copy of a store that is written to: at the end it is one moment of it, whole."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -10,7 +11,7 @@ from copies import births, kept, live, places_in, small_pages
 from holdfast.engines.postgres.target import target_of
 
 ROUTES = [("file", "postgres"), ("postgres", "file")]
-ENOUGH = 150
+ENOUGH, NEVER = 40, 1_000
 
 
 @pytest.fixture
@@ -59,9 +60,11 @@ def test_a_copy_of_a_store_that_never_rests_is_one_moment_of_it(route):
         told.append(what)
         if len(told) < ENOUGH:
             stir()
+        elif told.count("changes") < NEVER:
+            store.sessions.append("long", "user", len(told))
 
     report = holdfast.copy(source, target, on_progress=tell)
-    assert len(told) > ENOUGH / 3
+    assert ENOUGH < told.count("changes") < NEVER
     before = kept(source)
     found = kept(target)
     births(found)
@@ -92,47 +95,41 @@ def test_the_target_is_kept_current_until_it_is_told_that_writers_have_stopped(r
     assert kept(target) == kept(source)
 
 
+def busily(store, name):
+    """Makes, fills, renames and deletes sessions, a few at a time."""
+    for number in range(60):
+        talk = f"{name}-{number % 7}"
+        store.sessions.delete(talk)
+        store.sessions.create(id=talk, tags=[name])
+        said = [{"role": "user", "content": n} for n in range(number % 5)]
+        store.sessions.extend(talk, said)
+        store.sessions.update(talk, title=str(number))
+
+
 def test_no_change_is_lost_under_load(route):
     source, target, store = route
-    stopped, filled = threading.Event(), threading.Event()
-    failed = []
+    stopped, filling = threading.Event(), threading.Event()
 
-    def write(name):
-        try:
-            for number in range(60):
-                talk = f"{name}-{number % 7}"
-                store.sessions.delete(talk)
-                store.sessions.create(id=talk, tags=[name])
-                store.sessions.extend(
-                    talk, [{"role": "user", "content": n} for n in range(number % 5)]
-                )
-                store.sessions.update(talk, title=str(number))
-        except BaseException as error:
-            failed.append(error)
-
-    def writers():
-        filled.wait()
-        threads = [threading.Thread(target=write, args=(n,)) for n in ("a", "b")]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    def crowd():
+        filling.wait()
+        with ThreadPoolExecutor(2) as writers:
+            done = [writers.submit(busily, store, name) for name in ("a", "b")]
         stopped.set()
+        return [one.result() for one in done]
 
-    def tell(what, *_):
-        if what == "session":
-            filled.set()
-
-    crowd = threading.Thread(target=writers)
-    crowd.start()
-    try:
-        holdfast.copy(
-            source, target, follow=True, until=stopped.is_set, on_progress=tell
-        )
-    finally:
-        filled.set()
-        crowd.join()
-    assert failed == []
+    with ThreadPoolExecutor(1) as aside:
+        crowded = aside.submit(crowd)
+        try:
+            holdfast.copy(
+                source,
+                target,
+                follow=True,
+                until=stopped.is_set,
+                on_progress=lambda what, *_: what == "session" and filling.set(),
+            )
+        finally:
+            filling.set()
+        crowded.result()
     found = kept(target)
     assert found == kept(source)
     births(found)
@@ -174,6 +171,23 @@ def test_a_change_that_is_of_no_moment_yet_is_brought_over_when_it_is(place, eng
     assert rounds[0] == 0
     assert rounds[1] > 4  # more than one step brings over
     assert rounds[3] < rounds[2]
+    assert kept(target) == kept(source)
+
+
+def test_a_change_that_is_stamped_at_the_last_moment_is_brought_over_again(place):
+    source, target = place("postgres"), place("file")
+    with holdfast.open(source) as store:
+        live(store)
+        by_hand(source, "update session set title = '' where id = 'long'")
+        stamped = []
+
+        def tell(what, *_):
+            if what == "changes" and not stamped:
+                stamped.append(store.run(lambda tx: 1, once="a moment"))
+
+        holdfast.copy(source, target, on_progress=tell)
+    assert stamped == [1]
+    assert unstamped(source) == 0
     assert kept(target) == kept(source)
 
 

@@ -21,6 +21,7 @@ import pytest
 
 import holdfast
 import pages
+import programs
 from holdfast import declared, errors
 from holdfast.across import AcrossOwners
 from holdfast.astore import AsyncStore
@@ -31,6 +32,7 @@ from holdfast.runtime.leasing import HeldLease
 from holdfast.runtime.working import Work
 from holdfast.store import Store, StoreJournal, StoreTasks
 from holdfast.transaction import OpenTransaction
+from page_servers import with_servers
 
 PAGES = pages.pages()
 NAMES = [str(page.relative_to(pages.ROOT)) for page in PAGES]
@@ -52,15 +54,16 @@ NOT_FOR_USERS = {"store.perform"}
 class Reader:
     """Someone who tries a page out from top to bottom, in a folder of its own."""
 
-    def __init__(self, page: Path, folder: Path) -> None:
+    def __init__(self, page: Path, text: str, folder: Path) -> None:
         self.page = page
+        self.text = text
         self.folder = folder
         self.names: dict[str, Any] = {"__name__": "__main__"}
 
     def follow(self) -> None:
         with asyncio.Runner() as runner:
             try:
-                for block in pages.blocks_of(self.page.read_text(encoding="utf-8")):
+                for block in pages.blocks_of(self.text):
                     if block.language == "python":
                         self.run_python(block, runner)
                     elif block.language == "console":
@@ -91,6 +94,8 @@ class Reader:
         elif tool == "holdfast" and arguments[0] == "demo":
             build().parse_args(arguments)  # test_demo.py runs it
         elif tool in {"holdfast", "python"}:
+            if "|" in arguments:
+                tool, arguments = "sh", ["-c", f"{SHELL}{command.text}"]
             status, output = self.run_for_real(tool, arguments)
             assert status == command.status, f"line {line}: {command.text}\n{output}"
             if command.shown:
@@ -103,7 +108,8 @@ class Reader:
             with printed() as output:
                 status = main(arguments)
             return status, output.getvalue()
-        done = ran([sys.executable, *arguments], self.folder)
+        program = sys.executable if tool == "python" else tool
+        done = ran([program, *arguments], self.folder)
         return abs(done.returncode), done.stdout + done.stderr
 
     def compare(self, line: int, shown: list[str], output: str) -> None:
@@ -122,6 +128,11 @@ class Reader:
         self.names.clear()
 
 
+SHELL = f"""
+holdfast() {{ "{sys.executable}" -m holdfast.cli "$@"; }}
+psql() {{ "{programs.binaries()}/psql" --no-psqlrc "$@"; }}
+"""
+"""What a shell needs to know in order to run a page's pipes."""
 MAKEFILE = (pages.ROOT / "Makefile").read_text(encoding="utf-8")
 
 
@@ -150,7 +161,8 @@ def test_every_code_block_of_the_page_runs_as_shown(page, tmp_path, monkeypatch)
     monkeypatch.delenv("HOLDFAST_STORE", raising=False)
     monkeypatch.setattr(declared, "_declared", dict(declared._declared))
     monkeypatch.setattr(declared, "_current", [])
-    Reader(page, tmp_path).follow()
+    with with_servers(page.read_text(encoding="utf-8")) as text:
+        Reader(page, text, tmp_path).follow()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

@@ -12,11 +12,12 @@ import pytest
 
 import holdfast
 from driving import Driven
-from holdfast.engines.postgres import links
+from holdfast.engines.postgres import failures, links, units
+from holdfast.engines.postgres.ddl import locks_of
 from holdfast.engines.postgres.wire import Wire
 from holdfast.errors import Busy, OutcomeUnknown, TimedOut, Unreachable
-from losing import Breaker
-from postgres import Server, fresh_schema
+from losing import Breaker, run_as_group
+from postgres import Server, fresh_schema, until
 
 RECONNECT_SECONDS = 0.6
 MANY = 100
@@ -31,9 +32,7 @@ def mortal() -> Iterator[Server]:
 
 
 @pytest.fixture
-def store(
-    mortal: Server, request: pytest.FixtureRequest
-) -> Iterator[holdfast.Store]:
+def store(mortal: Server, request: pytest.FixtureRequest) -> Iterator[holdfast.Store]:
     """A store on it, sound at the end, when the server runs again."""
     schema = f"t_{abs(hash(request.node.name))}"
     url = mortal.url(schema=schema, reconnect_seconds=RECONNECT_SECONDS)
@@ -184,27 +183,46 @@ def test_a_commit_of_which_nobody_can_say_is_said_to_be_so(
 def test_a_group_of_which_nobody_can_say_is_not_done_again(
     store: holdfast.Store, mortal: Server, breaker: Breaker
 ) -> None:
-    ended: list[threading.Thread] = []
-
     def end(_: Wire, commit: Callable[[], Any]) -> None:
         commit()
         mortal.stop()
 
-    def back_later(place: str, seconds: float) -> Exception:
-        mortal.start()  # as late as can be: whoever goes on now can write again
+    def said_late(place: str, seconds: float) -> Exception:
+        mortal.start()  # whoever did it again now could
         return unknown(place, seconds)
-
-    from holdfast.engines.postgres import failures  # noqa: PLC0415
 
     unknown = failures.unknown
     with pytest.MonkeyPatch.context() as patch, breaker.commit(end):
-        patch.setattr(failures, "unknown", back_later)
-        found = asyncio.run(_all_at_once(store))
-    kinds = [type(error) for error in found]
-    assert OutcomeUnknown in kinds
-    assert ended == []
-    unsure = kinds.count(OutcomeUnknown)
-    assert there(store) == unsure + sum(not isinstance(f, Exception) for f in found)
+        patch.setattr(failures, "unknown", said_late)
+        group, left = run_as_group(store, lambda tx, _: append(tx), 20)
+    assert {type(unit.error) for unit in group} == {OutcomeUnknown}
+    assert left == []
+    assert there(store) == 20
+
+
+def test_the_journals_turn_is_waited_for_longer_than_a_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(units, "SHORT_LOCK_SECONDS", 0.001)
+    with fresh_schema() as url, holdfast.open(url) as store:
+        store.sessions.create(id="talk")
+        base, _, schema = url.partition("?schema=")
+        waiting = "select from pg_stat_activity where wait_event = 'advisory'"
+
+        def release() -> None:
+            with psycopg.connect(base, autocommit=True) as admin:
+                until(lambda: admin.execute(waiting).fetchone() is not None)
+                holder.close()
+
+        holder = psycopg.connect(base)
+        holder.execute(f"select pg_advisory_xact_lock({locks_of(schema).committing})")
+        thread = threading.Thread(target=release)
+        thread.start()
+        group, left = run_as_group(store, lambda tx, _: append(tx), 20)
+        thread.join()
+        assert left == []
+        assert {unit.error for unit in group} == {None}
+        assert there(store) == 20
 
 
 # A pool that is exhausted.
@@ -311,7 +329,7 @@ def test_no_number_is_given_twice_though_the_server_forgot_that_it_gave_some(
         numbers = store._core.engine._shared.numbers
         while mortal.sql("select log_cnt from numbers.number") != [(0,)]:
             mortal.sql("select nextval('numbers.number')")
-        numbers.forget()
+        numbers._next = numbers._end = 0
         with pytest.raises(Unreachable), store.transaction() as tx:
             tx.sessions.append("talk", "user", "lost")  # fetches numbers
             mortal.kill()

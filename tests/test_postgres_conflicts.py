@@ -222,7 +222,7 @@ def test_two_functions_that_wait_for_each_other_are_run_again_and_both_succeed(u
 
 def test_groups_of_two_processes_in_opposite_orders_succeed_promptly(url):
     names = [f"s{number}" for number in range(20)]
-    rounds = 10
+    rounds = 40
 
     async def write(store: Any, say: Say, order: list[str]) -> None:
         for _ in range(rounds):

@@ -19,7 +19,7 @@ from holdfast.engines.postgres.commit import Committer
 from holdfast.engines.postgres.ddl import locks_of
 from holdfast.engines.postgres.wire import Wire
 from holdfast.errors import TooLarge, Unreachable
-from losing import Breaker, send_only
+from losing import Breaker, run_as_group, send_only
 from postgres import fresh_schema, shared_url
 
 MANY = 40
@@ -210,28 +210,28 @@ def test_a_group_whose_answer_is_lost_is_there_once(
     with breaker.commit(
         lambda wire, commit: commit() if arrives else breaker.kill(wire)
     ):
-        assert asyncio.run(_all_at_once(store)) == [None] * MANY
+        units, left = run_as_group(store, lambda tx, _: both(tx), MANY)
     assert breaker.fell
-    assert done(store) == MANY
+    assert [unit.error for unit in units] == [None] * MANY
+    assert left == ([] if arrives else units)  # each of which is then run alone
+    assert done(store) == (MANY if arrives else 0)
 
 
 def test_a_unit_that_fails_within_a_group_fails_alone_though_the_answer_is_lost(
     store: holdfast.Store, breaker: Breaker
 ) -> None:
-    def fails(tx: holdfast.Transaction) -> None:
+    def fails(tx: holdfast.Transaction, number: int) -> None:
         both(tx)
-        raise TooLarge("by a test")
-
-    async def run() -> list[Any]:
-        aio = store.aio
-        wanted = [aio.run(fails if n % 5 == 4 else both) for n in range(MANY)]
-        return await asyncio.gather(*wanted, return_exceptions=True)
+        if number % 5 == 4:
+            raise TooLarge("by a test")
 
     with breaker.commit(lambda _, commit: commit()):
-        results = asyncio.run(run())
+        units, left = run_as_group(store, fails, MANY)
     assert breaker.fell
-    assert [type(found) for found in results[4::5]] == [TooLarge] * (MANY // 5)
-    assert results.count(None) == MANY - MANY // 5 == done(store)
+    assert left == []
+    kinds = [type(unit.error) for unit in units]
+    assert kinds[4::5] == [TooLarge] * (MANY // 5)
+    assert kinds.count(type(None)) == MANY - MANY // 5 == done(store)
 
 
 def test_a_body_that_was_committed_succeeds_though_the_answer_is_lost(

@@ -18,21 +18,28 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
+from holdfast.care.changes import Changes, changes_after
 from holdfast.care.filling import Filling, Said, said_in, versions_in
-from holdfast.care.pages import CopiedTable, Pages, columns_of, digest, encoded, pages
+from holdfast.care.pages import (
+    CopiedTable,
+    Pages,
+    Stride,
+    columns_of,
+    digest,
+    encoded,
+    pages,
+)
 from holdfast.clock import SystemClock
 from holdfast.declared import registry
 from holdfast.edges import wrong_type
-from holdfast.engine import Engine, Options, Row, Terms, Transaction, Unit, open_engine
-from holdfast.errors import CannotOpen, StorageFailed
+from holdfast.engine import Engine, Options, Terms, Transaction, Unit, open_engine
+from holdfast.errors import CannotOpen, StorageFailed, WrongType
 from holdfast.limits import Limits
 from holdfast.schema import copied
-from holdfast.schema.copied import HISTORY, Copied
+from holdfast.schema.copied import Copied
 
 T = TypeVar("T")
 Progress: TypeAlias = Callable[[str, int, int], None]
-_CHANGES = 500
-"""How many changes are brought over in one step."""
 _GLANCE_SECONDS = 0.2
 """How often a copy that follows asks whether it is to end."""
 _EVERYONE = Terms(every_owner=True)
@@ -80,6 +87,8 @@ def copy(
     Raises `CannotOpen`, `Refused` (the target has data, or is the source), `TooNew`,
     `NeedsMigration`, `StorageFailed` (the two differ at the end).
     """
+    if until is not None and not follow:
+        raise WrongType("until: it is asked only while a copy follows: add follow=True")
     began = time.monotonic()
     with _copying(_place(source), _place(target), on_progress) as making:
         making.begin(replace=replace)
@@ -135,15 +144,6 @@ def _copying(source: str, target: str, tell: Progress | None) -> Iterator["_Copy
         yield _Copying(reading, writing, Filling(writing, loader), tell)
 
 
-class _Delta(msgspec.Struct):
-    """Some changes, with the images they left and the rows that they name."""
-
-    upto: int
-    stamped: int | None
-    more: bool
-    tables: list[tuple[Copied, tuple[str, ...], list[Row]]]
-
-
 class _Copying:
     """One run of a copy."""
 
@@ -157,10 +157,9 @@ class _Copying:
         self._filling = filling
         self._tell = tell or (lambda *_: None)
         self._tables = copied.copied(registry().parts())
-        self._history = self._tables[0]
-        self._records = [table for table in self._tables if table.journalled]
+        self._stride = Stride()
         self._stamped = 0
-        assert self._history.name == HISTORY
+        """The last moment that the target has."""
 
     def begin(self, *, replace: bool) -> None:
         """Claim the target for this copy, or refuse it; goes on with an older run."""
@@ -196,7 +195,7 @@ class _Copying:
             self._tell(table.name, done, max(count, done))
             if len(kept) < len(rows):
                 break
-            source.measure(len(rows), len(encoded(rows)))
+            source.stride.measure(len(rows), len(encoded(rows)))
 
     def follow(self, until: Callable[[], bool]) -> None:
         """Bring over what is written to the source, as it is, until told to stop."""
@@ -212,9 +211,8 @@ class _Copying:
 
     def catch_up(self) -> None:
         """Bring over what has changed, until little is left."""
-        more = True
-        while more:
-            more = self._apply(self._read(self._delta))
+        while self._apply(self._read(self._changes)):
+            pass
 
     def finish(self) -> tuple[CopiedTable, ...]:
         """Bring the target to one moment of the source, compare, and open it to all."""
@@ -239,9 +237,10 @@ class _Copying:
         self, tx: Transaction
     ) -> tuple[list[CopiedTable], dict[str, tuple[str, ...]]]:
         """On one snapshot: what is left, what is not journalled, and the digests."""
-        while self._apply(self._delta(tx)):
+        while self._apply(self._changes(tx)):
             pass
         self.said = said_in(tx)
+        ((self.head,),) = tx.all("copy_last_change") or [(0,)]
         found, orders = [], {}
         for table in self._tables:
             name = table.name
@@ -267,55 +266,29 @@ class _Copying:
             rows = ((found.columns, rows) for found, rows, _ in pages(tx, table))
             self._filling.renew(table, rows)
 
-    def _delta(self, tx: Transaction) -> _Delta | None:
-        """The next changes, and what belongs to them; None if there are none."""
+    def _changes(self, tx: Transaction) -> Changes | None:
         after = self._filling.reached
         assert after is not None
-        changes = tx.all("copy_next_change", after_seq=after, limit=_CHANGES)
-        ((self.head,),) = tx.all("copy_last_change") or [(0,)]
-        if not changes:
-            return None
-        columns = columns_of(tx, HISTORY)
-        seq, kind, at = (columns.index(name) for name in ("seq", "kind", "at"))
-        upto = changes[-1][seq]
-        stamped = [row[seq] for row in changes if row[at] is not None]
-        named = {row[kind] for row in changes}
-        delta = _Delta(
-            upto,
-            stamped[-1] if stamped else None,
-            len(changes) == _CHANGES,
-            [(self._history, columns, changes)],
-        )
-        for table in self._tables:
-            if table.image and table.name.removeprefix("was_") in named:
-                found = columns_of(tx, table.name)
-                images = tx.all(
-                    f"copy_next_{table.name}", after_died=after, limit=len(changes)
-                )
-                kept = [row for row in images if row[found.index("died")] <= upto]
-                delta.tables.append((table, found, kept))
-            if table.journalled and table.name in named:
-                rows = tx.all(f"copy_changed_{table.name}", after=after, upto=upto)
-                delta.tables.append((table, columns_of(tx, table.name), rows))
-        return delta
+        return changes_after(tx, after, self._stride.rows, self._tables)
 
-    def _apply(self, delta: _Delta | None) -> bool:
-        """Bring changes over in one transaction; whether there are more.
+    def _apply(self, found: Changes | None) -> bool:
+        """Bring changes over in one transaction; whether more are waiting.
 
         The newest changes may be of no moment yet, and be stamped later: they are
         brought over again the next time.
         """
         after = self._filling.reached
         assert after is not None
-        if delta is None:
+        if found is None:
             if after > self._stamped:
                 self._filling.reach(self._stamped)
             return False
-        self._stamped = delta.stamped or self._stamped
-        reached = delta.upto if delta.more else self._stamped
-        self._filling.apply(after, delta.upto, reached, self._tables, delta.tables)
-        self._tell("changes", delta.upto, max(self.head, delta.upto))
-        return delta.more
+        self._stamped = found.stamped or self._stamped
+        reached = found.upto if found.more else self._stamped
+        self._filling.apply(after, found.upto, reached, self._tables, found.tables)
+        self._stride.measure(found.count, found.size)
+        self._tell("changes", found.upto, found.head)
+        return found.more
 
     def _telling(self, what: str, table: CopiedTable) -> Callable[[int], None]:
         return lambda done: self._tell(

@@ -31,6 +31,18 @@ class CopiedTable(msgspec.Struct, frozen=True):
     digest: str
 
 
+class Stride:
+    """How many rows to ask for at once, so that they are about as many bytes."""
+
+    def __init__(self) -> None:
+        self.rows = _FIRST_ROWS
+
+    def measure(self, rows: int, size: int) -> None:
+        """Learn from the last rows how many the next may be."""
+        fitting = _PAGE_BYTES * rows // max(size, 1)
+        self.rows = max(1, min(_MOST_ROWS, 2 * self.rows, fitting))
+
+
 class Pages:
     """A table's rows, page after page; each page may be of another transaction."""
 
@@ -38,7 +50,7 @@ class Pages:
         self.table = table
         self.columns: tuple[str, ...] = ()
         self.place = after
-        self._rows = _FIRST_ROWS
+        self.stride = Stride()
 
     def next(self, tx: Transaction) -> list[Row]:
         """The next rows; none at the end."""
@@ -46,21 +58,16 @@ class Pages:
         if not self.columns:
             self.columns = columns_of(tx, name)
         if self.place is None:
-            rows = tx.all(f"copy_first_{name}", limit=self._rows)
+            rows = tx.all(f"copy_first_{name}", limit=self.stride.rows)
         else:
             after = zip(self.table.key, self.place, strict=True)
             values = {f"after_{column}": value for column, value in after}
-            rows = tx.all(f"copy_next_{name}", limit=self._rows, **values)
+            rows = tx.all(f"copy_next_{name}", limit=self.stride.rows, **values)
         if rows:
             self.place = tuple(
                 rows[-1][self.columns.index(column)] for column in self.table.key
             )
         return rows
-
-    def measure(self, rows: int, size: int) -> None:
-        """Have the next page be about as large as a page should be."""
-        fitting = _PAGE_BYTES * rows // max(size, 1)
-        self._rows = max(1, min(_MOST_ROWS, 2 * self._rows, fitting))
 
 
 def encoded(rows: list[Row]) -> bytes:
@@ -78,7 +85,7 @@ def pages(tx: Transaction, table: Copied) -> Iterator[tuple[Pages, list[Row], by
     found = Pages(table)
     while rows := found.next(tx):
         text = encoded(rows)
-        found.measure(len(rows), len(text))
+        found.stride.measure(len(rows), len(text))
         yield found, rows, text
 
 

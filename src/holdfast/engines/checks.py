@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 
 from holdfast.engine import Part, Report, Row
 
+_ELSEWHERE = 2**39
+"""Numbers from here on are no places in the journal: PostgreSQL gives them."""
 Ask = Callable[[str], list[Row]]
 
 
@@ -58,8 +60,9 @@ def _images(ask: Ask, table: str) -> list[str]:
         f"and not exists (select 1 from was_{table} w where w.died = c.seq)"
     )
     ((unknown,),) = ask(
-        f"select count(*) from {table} t where t.no > (select cast(value as bigint) "
-        "from store where name = 'journal_floor') "
+        f"select count(*) from {table} t, (select cast(value as bigint) as floor "
+        "from store where name = 'journal_floor') trimmed "
+        f"where (floor = 0 or (t.no > floor and t.no < {_ELSEWHERE})) "
         "and not exists (select 1 from change c where c.op = 'create' "
         f"and c.kind = '{table}' and c.seq = t.no and c.no = t.no) "
         "and not exists (select 1 from change c where c.op = 'create' "

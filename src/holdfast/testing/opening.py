@@ -15,7 +15,7 @@ from holdfast.testing.work import Opened, Place, add
 _TABLES = """
 -- tables --
 -- A note is a text under a name.
-create table note (
+create table contract_note (
     no integer primary key,
     owner text not null,
     id text not null,
@@ -23,27 +23,27 @@ create table note (
     unique (owner, id)
 ) strict;
 
--- note_add --
+-- contract_note_add --
 -- Keep a note.
-insert into note (no, owner, id, body) values (:no, :owner, :id, :body)
+insert into contract_note (no, owner, id, body) values (:no, :owner, :id, :body)
 """
 _MOOD = """
--- note_mood --
+-- contract_note_mood --
 -- Give notes a mood.
-update note set mood = :mood
+update contract_note set mood = :mood
 
--- note_damage --
+-- contract_note_damage --
 -- Lose the journal's images of notes.
-delete from was_note
+delete from was_contract_note
 """
 
 
 class Notes(Kind):
-    """A kind as it is at first."""
+    """A kind as it is at first, under a name that no user's kind has."""
 
-    name = "notes"
+    name = "contract_notes"
     promise = Promise.DURABLE
-    tables = (Table("note"),)
+    tables = (Table("contract_note"),)
     sql = _TABLES.format(more="")
 
 
@@ -51,7 +51,7 @@ class MoodyNotes(Notes):
     """The kind as it is later: with one column more."""
 
     sql = _TABLES.format(more="\n    mood text,") + _MOOD
-    migrations = ("alter table note add column mood text",)
+    migrations = ("alter table contract_note add column mood text",)
 
 
 class OpeningContract(Contract):
@@ -91,7 +91,7 @@ class OpeningContract(Contract):
             place.open(Notes, migrate="check")  # it was told, and nothing was done
         one = place.open(Notes)
         one.write(_note)
-        assert one.engine.check().counts["note"] == 1
+        assert one.engine.check().counts["contract_note"] == 1
 
     @needs("shared_places")
     def test_older_tables_are_led_on_and_journalled_as_new_ones(
@@ -107,7 +107,7 @@ class OpeningContract(Contract):
         for mood in ("calm", "merry"):
             assert one.write(_all_in(mood)) == 1
         assert [_mood(one, no, seq) for seq in (2, 3)] == [None, "calm"]
-        now = one.read(lambda tx: tx.fields("note_now", no=no))
+        now = one.read(lambda tx: tx.fields("contract_note_now", no=no))
         assert now is not None
         assert (now["body"], now["mood"]) == ("text", "merry")
 
@@ -116,7 +116,7 @@ class OpeningContract(Contract):
         one.write(_note)
         one.write(_all_in("calm"))
         assert one.engine.check().ok
-        one.write(lambda tx: tx.run("note_damage"))
+        one.write(lambda tx: tx.run("contract_note_damage"))
         assert not one.engine.check().ok
         one.engine.close()
 
@@ -154,17 +154,17 @@ class OpeningContract(Contract):
 
 def _note(tx: Transaction) -> int:
     no = tx.new_no()
-    tx.put("note_add", no=no, owner="", id="n", body="text")
+    tx.put("contract_note_add", no=no, owner="", id="n", body="text")
     return no
 
 
 def _all_in(mood: str) -> Work[int]:
-    return lambda tx: tx.run("note_mood", mood=mood)
+    return lambda tx: tx.run("contract_note_mood", mood=mood)
 
 
 def _mood(one: Opened, no: int, seq: int) -> object:
     """What mood a note was in before a change."""
-    image = one.read(lambda tx: tx.fields("note_before", seq=seq))
+    image = one.read(lambda tx: tx.fields("contract_note_before", seq=seq))
     assert image is not None
     assert image["no"] == no
     return image["mood"]

@@ -4,7 +4,7 @@ Answers for: wake-ups after every kind of commit, from any engine on the place.
 """
 
 import threading
-from contextlib import closing
+from queue import SimpleQueue
 
 import pytest
 
@@ -43,10 +43,17 @@ class WatchingContract(Contract):
 
     def test_a_follower_gets_each_change_as_it_comes(self, place: Place) -> None:
         one = place.open()
-        with closing(one.store.journal.follow(0)) as changes:  # type: ignore[type-var]
+        met: SimpleQueue[str | None] = SimpleQueue()
+
+        def follow() -> None:
+            for change in one.store.journal.follow(0):
+                met.put(change.id)
+
+        with place.threads(follow):
             for number in range(8):
                 one.write(add(f"{number}"))
-                assert next(changes).id == f"{number}"
+                assert met.get(timeout=place.patience_seconds) == f"{number}"
+            one.engine.close()
 
     def test_followers_end_when_the_engine_closes(self, place: Place) -> None:
         one = place.open()

@@ -2,7 +2,8 @@
 
 Answers for: engines opened on one target, units and bodies on them, a few statements
 that every store has, threads and event loops with a time limit.
-Always holds: nothing here waits for longer than its patience, and nothing sleeps.
+Always holds: nothing here sleeps, and what waits for something to happen has a limit
+(a call of the engine's own has none: pytest-timeout ends a test in which that hangs).
 """
 
 import asyncio

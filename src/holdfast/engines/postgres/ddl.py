@@ -60,6 +60,12 @@ def locks_of(schema: str) -> Locks:
     return Locks(*(f"{_LOCK_SPACE + which}, {number}" for which in range(3)))
 
 
+_CREATED = (  # "if not exists" would ask for the right to create one all the same
+    "do $$ begin if pg_catalog.to_regnamespace('{0}') is null then "
+    "create schema {0}; end if; end $$"
+)
+
+
 def channel(schema: str) -> str:
     """What listeners of a store listen to."""
     return f"holdfast_{schema}"
@@ -74,7 +80,7 @@ def script(
     """What makes the tables, or leads those of some versions to today's, in order."""
     now, new = clock.now_us(), not have
     steps = ["set local client_min_messages = warning"]
-    steps += [f"create schema if not exists {target.schema}"] if new else []
+    steps += [_CREATED.format(target.schema)] if new else []
     steps += [f"set local search_path = {target.schema}"]
     journalled = [t.name for part in parts for t in part.tables if t.journalled]
     if not new:  # what a migration does to rows, anyone's, is no change of state

@@ -29,6 +29,7 @@ from holdfast.engine import (
 )
 from holdfast.engines.checks import check
 from holdfast.engines.loans import Body, Loan
+from holdfast.engines.postgres.aside import Aside
 from holdfast.engines.postgres.commit import Committer
 from holdfast.engines.postgres.inside import Inside
 from holdfast.engines.postgres.joining import joined
@@ -42,6 +43,7 @@ from holdfast.engines.postgres.transaction import (
     PostgresTransaction,
     Shared,
 )
+from holdfast.engines.postgres.units import Runner
 from holdfast.engines.postgres.upkeep import Upkeep
 from holdfast.engines.postgres.watcher import Watcher
 from holdfast.engines.postgres.wire import bound
@@ -71,11 +73,12 @@ class PostgresEngine:
             limits=options.limits,
             numbers=Numbers(),
         )
-        self._links = Links(target)
+        self._links = Links(target, self._shared.numbers.forget)
         self._inside = Inside()
         self._readers = ThreadPoolExecutor(_READERS, "holdfast-reader")
         self._bodies = ThreadPoolExecutor(target.pool_size, "holdfast-body")
-        self._lanes = Lanes(self._committer, self._bodies, self._after)
+        aside = Aside(self._runner, self._bodies, max(1, target.pool_size // 2))
+        self._lanes = Lanes(self._runner, aside, self._after)
         self._watcher = Watcher(target)
         self.tidy: Work[None] | None = None
         self._doing = threading.Condition()
@@ -214,12 +217,16 @@ class PostgresEngine:
     def _committer(self, body_seconds: float = 0) -> Committer:
         return Committer(self._links, self._target, self._shared, body_seconds)
 
+    def _runner(self) -> Runner:
+        reconnect_seconds = self._target.reconnect_seconds
+        return Runner(self._committer(), self._links, self._shared, reconnect_seconds)
+
     def _read(self, unit: Unit[Any]) -> None:
-        committer = self._committer()
+        runner = self._runner()
         try:
-            committer.read(unit)
+            runner.read(unit)
         finally:
-            committer.let_go()
+            runner.committer.let_go()
 
     def _read_and_answer(self, unit: Unit[Any]) -> None:
         self._read(unit)

@@ -2,7 +2,7 @@
 
 Answers for: which callers run their unit on their own thread, and which units share a
 transaction on a lane's.
-Leaves to others: how a unit becomes a commit (commit).
+Leaves to others: how units become commits (units), who waits for a record (aside).
 Always holds: units that wait are taken in the order in which they came; a unit that
 waits for a record somebody else keeps does not keep the others waiting.
 """
@@ -10,16 +10,13 @@ waits for a record somebody else keeps does not keep the others waiting.
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from holdfast.engine import Unit, answer
-from holdfast.engines.postgres.commit import (
-    GROUP_UNITS,
-    SHORT_LOCK_SECONDS,
-    Committer,
-)
-from holdfast.errors import Busy
+from holdfast.engines.postgres import failures
+from holdfast.engines.postgres.aside import Aside
+from holdfast.engines.postgres.commit import Committer
+from holdfast.engines.postgres.units import GROUP_UNITS, SHORT_LOCK_SECONDS, Runner
 
 T = TypeVar("T")
 _LANES = 2
@@ -33,11 +30,11 @@ class Lanes:
 
     def __init__(
         self,
-        committer: Callable[[], Committer],
-        aside: ThreadPoolExecutor,
+        runner: Callable[[], Runner],
+        aside: Aside,
         after: Callable[[Committer], None],
     ) -> None:
-        self._committer = committer
+        self._runner = runner
         self._aside = aside
         self._after = after
         self._queue: queue.SimpleQueue[Unit[Any] | None] = queue.SimpleQueue()
@@ -91,17 +88,17 @@ class Lanes:
         thread.start()
 
     def _serve(self) -> None:
-        committer = self._committer()
+        runner = self._runner()
         while True:
             self._idle += 1
             unit = self._queue.get()
             self._idle -= 1
             if unit is None:
-                committer.let_go()
+                runner.committer.let_go()
                 return
-            self._run([unit, *self._more()], committer)
+            self._run([unit, *self._more()], runner)
             if self._queue.empty():
-                committer.let_go()
+                runner.committer.let_go()
 
     def _more(self) -> list[Unit[Any]]:
         """Those who wait by now, as many as fit into one transaction."""
@@ -117,27 +114,25 @@ class Lanes:
             units.append(unit)
         return units
 
-    def _run(self, units: list[Unit[Any]], committer: Committer) -> None:
-        left = committer.group(units) if len(units) > 1 else units
-        kept = {id(unit) for unit in left}
-        answer([unit for unit in units if id(unit) not in kept])
-        for unit in left:
-            committer.alone(unit, SHORT_LOCK_SECONDS)
-            if isinstance(unit.error, Busy) and self._closed is None:
-                self._aside.submit(self._aside_run, unit)
+    def _run(self, units: list[Unit[Any]], runner: Runner) -> None:
+        left = runner.group(units)
+        others = {id(u) for u in left.alone} | {id(u) for _, u in left.waiting}
+        answer([unit for unit in units if id(unit) not in others])
+        self._aside.put(left.waiting)
+        for unit in left.alone:
+            runner.alone(unit, SHORT_LOCK_SECONDS)
+            error = unit.error
+            if error is not None and failures.state_of(error) == failures.LOCKED:
+                self._aside.put([(id(unit), unit)])
             else:
                 answer([unit])
-        self._after(committer)
-
-    def _aside_run(self, unit: Unit[Any]) -> None:
-        self._apart(unit)
-        answer([unit])
+        self._after(runner.committer)
 
     def _apart(self, unit: Unit[Any]) -> None:
         """Run a unit on a connection of its own."""
-        committer = self._committer()
+        runner = self._runner()
         try:
-            committer.alone(unit)
+            runner.alone(unit)
         finally:
-            committer.let_go()
-        self._after(committer)
+            runner.committer.let_go()
+        self._after(runner.committer)

@@ -8,6 +8,7 @@ Always holds: a connection that was broken is not given to anybody again.
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -31,8 +32,10 @@ _POOL_THREADS = 2
 class Links:
     """A pool of connections to one server, or to one of several."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, on_loss: Callable[[], None]) -> None:
         self._target = target
+        self._on_loss = on_loss
+        """Called when a connection was found to be lost."""
         self._out = 0
         self._counting = threading.Lock()
         self._away: tuple[float, float] | None = None
@@ -68,6 +71,7 @@ class Links:
             if not link.wire.went_away():
                 break
             link.wire.drop()
+            self._on_loss()
             self.give_back(link)
         self._away = None
         link.wire.prepares = self.prepares and link.wire.direct

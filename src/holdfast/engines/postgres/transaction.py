@@ -23,6 +23,7 @@ from holdfast.errors import Refused
 from holdfast.limits import Limits
 
 LOCK = plain("select pg_advisory_xact_lock($1)")
+TRY_LOCK = plain("select pg_try_advisory_xact_lock($1)")
 _NUMBERS = plain("select nextval('number')")
 _PART = plain("savepoint part")
 _PART_KEPT = plain("release savepoint part")
@@ -39,11 +40,13 @@ class Numbers:
     def next(self, fetch: Callable[[], int]) -> int:
         """One that nobody else gets, in any process."""
         with self._mutex:
-            if self._next == self._end:
-                self._next = fetch()
-                self._end = self._next + NUMBERS_AT_ONCE
-            self._next += 1
-            return self._next - 1
+            if self._next < self._end:
+                self._next += 1
+                return self._next - 1
+        first = fetch()  # which may have to wait; others need not wait with it
+        with self._mutex:
+            self._next, self._end = first + 1, first + NUMBERS_AT_ONCE
+        return first
 
     def forget(self) -> None:
         """Use none of those at hand: a connection was lost, perhaps with its server.

@@ -108,12 +108,10 @@ class Watcher:
         """Whether something was said within so many seconds, or before `close`."""
         until = time.monotonic() + seconds
         while not self._stop.is_set() and (left := until - time.monotonic()) > 0:
-            ready, _, _ = select.select(
-                [own.fileno()], [], [], min(left, _RETRY_SECONDS)
-            )
-            if not ready:
-                continue
-            return any(True for _ in own.notifies(timeout=0, stop_after=1))
+            if any(True for _ in own.notifies(timeout=0, stop_after=1)):
+                return True
+            pause = min(left, _RETRY_SECONDS)
+            select.select([own.fileno()], [], [], pause)
         return False
 
     def _moved(self, own: psycopg.Connection[Any]) -> bool:

@@ -20,6 +20,7 @@ create or replace function {schema}.receipt_given() returns trigger
 language plpgsql as $$
 begin
     {past_the_wall}
+    perform pg_catalog.pg_advisory_xact_lock({committing});
     update {schema}.change c set actor = new.actor, cause = new.cause,
         at = greatest(new.at, (select b.at from {schema}.change b
             where b.at is not null order by b.seq desc limit 1))
