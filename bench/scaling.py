@@ -81,26 +81,22 @@ def loads(
     server: postgres.Server, replicated: "Replicated", seconds: float
 ) -> dict[str, Load]:
     """Every load by its name."""
-    made: dict[str, Load] = {}
-    for number in (1, 2, 4):
-        name = f"one store, {number} processes of {TASKS} tasks"
-        made[name] = lambda _, n=number: rate(  # type: ignore[misc]
-            _stores_on(server, 1) * n, TASKS, seconds
-        )
-    for number in (2, 4):
-        name = f"{number} stores, a process of {TASKS} tasks each"
-        made[name] = lambda _, n=number: rate(  # type: ignore[misc]
-            _stores_on(server, n), TASKS, seconds
-        )
+
+    def one_store(processes: int, tasks: int) -> Load:
+        return lambda _: rate(_stores_on(server, 1) * processes, tasks, seconds)
+
+    def stores(number: int) -> Load:
+        return lambda _: rate(_stores_on(server, number), TASKS, seconds)
+
+    def with_standby(kind: str, tasks: int) -> Load:
+        return lambda _: replicated.rate(kind, tasks, seconds)
+
+    made = {f"one store, {n} x {TASKS} tasks": one_store(n, TASKS) for n in (1, 2, 4)}
+    made |= {f"{n} stores, {TASKS} tasks each": stores(n) for n in (2, 4)}
     for tasks in (1, TASKS, MANY):
-        said = f"{tasks} tasks of one process"
-        made[f"{said}, no standby"] = lambda _, t=tasks: rate(  # type: ignore[misc]
-            _stores_on(server, 1), t, seconds
-        )
+        made[f"tasks: {tasks}, no standby"] = one_store(1, tasks)
         for kind in ("asynchronous", "synchronous"):
-            made[f"{said}, {kind} standby"] = (  # type: ignore[assignment]
-                lambda _, t=tasks, k=kind: replicated.rate(k, t, seconds)
-            )
+            made[f"tasks: {tasks}, {kind} standby"] = with_standby(kind, tasks)
     return made
 
 

@@ -1,7 +1,8 @@
 """Losing: connections to PostgreSQL that break at a chosen point of what is sent.
 
 Answers for: killing the back end of whoever is about to send, or has just sent, a
-statement; losing the answer to a commit; waiting for a back end's end.
+statement; losing the answer to a commit; writes of which one can tell how often they
+were done.
 Always holds: what was chosen breaks once; all that follows goes through.
 """
 
@@ -144,3 +145,44 @@ def run_as_group(
         left = runner.group(units)
     runner.committer.let_go()
     return units, [*left.alone, *(unit for _, unit in left.waiting)]
+
+
+# Writes that can be counted: each over two kinds, or a lease, which is not journalled.
+
+
+def both(tx: holdfast.Transaction) -> None:
+    """A unit over two kinds."""
+    tx.sessions.append("talk", "user", "both")
+    tx.tasks.log("keep", "both")
+
+
+def by_call(face: Any) -> None:
+    face.sessions.append("talk", "user", "called")
+    face.tasks.log("keep", "called")
+
+
+def by_run(face: Any) -> None:
+    face.run(both)
+
+
+def by_lease(face: Any) -> None:
+    """What is not journalled: the same holder takes the record over, once."""
+    face.leases.acquire("sessions", "leased", holder="me", seconds=600)
+
+
+def by_body(face: Any) -> None:
+    with face.transaction() as tx:
+        tx.sessions.append("talk", "user", "body")
+        tx.tasks.log("keep", "body")
+
+
+def done(store: holdfast.Store) -> int:
+    """How often it was done; never by half."""
+    counts = "select (select count(*) from message), (select count(*) from task_log)"
+    core = store._core
+    ((said, logged),) = core.engine.read(
+        core.unit(lambda tx: tx.ask(counts), Terms(every_owner=True))
+    )
+    assert said == logged
+    lease = store.leases.get("sessions", "leased")
+    return said + (lease.fence if lease else 0)

@@ -8,8 +8,9 @@ import holdfast
 from copies import kept, live, places_in, small_pages
 from holdfast.engines.postgres.loading import PostgresLoader
 from holdfast.engines.sqlite.loading import SqliteLoader
-from holdfast.errors import CannotOpen, HoldfastError, Refused
+from holdfast.errors import CannotOpen, HoldfastError, Refused, Unreachable
 from killing import Worker
+from postgres import Server
 
 LOADERS = {"file": SqliteLoader, "postgres": PostgresLoader}
 CALLS = ("run", "add", "unguard", "guard")
@@ -150,6 +151,28 @@ def test_a_copy_that_is_killed_at_any_moment_ends_the_same(pair, place):
         goes_on(source, target, number)
     holdfast.copy(source, target)
     assert kept(target) == kept(source)
+
+
+def test_a_copy_whose_server_was_killed_ends_the_same_once_it_is_back(place):
+    source = place("file")
+    with holdfast.open(source) as store:
+        live(store)
+    with Server() as server:
+        target = server.url(reconnect_seconds=0.5)
+        for moment in ("change", "session", "changes", "comparing change"):
+            killed = []
+
+            def kill(what, *_, moment=moment, killed=killed):
+                if what == moment and not killed:
+                    killed.append(server.kill())
+
+            with holdfast.open(source) as store:
+                store.sessions.create()  # so that there is a change to be told of
+            with pytest.raises((Unreachable, CannotOpen)):
+                holdfast.copy(source, target, on_progress=kill)
+            server.start()
+        holdfast.copy(source, target)
+        assert kept(target) == kept(source)
 
 
 def test_of_two_copies_into_one_target_the_later_goes_on_alone(pair):

@@ -7,20 +7,20 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import psycopg
 import pytest
 
 import holdfast
 from driving import Driven
-from holdfast.engines.postgres import failures, links, units
-from holdfast.engines.postgres.ddl import locks_of
+from holdfast.engines.postgres import failures
 from holdfast.engines.postgres.wire import Wire
-from holdfast.errors import Busy, OutcomeUnknown, TimedOut, Unreachable
+from holdfast.errors import OutcomeUnknown, Unreachable
 from losing import Breaker, run_as_group
-from postgres import Server, fresh_schema, until
+from postgres import Server, until
 
 RECONNECT_SECONDS = 0.6
 MANY = 100
+ATTEMPTS = 12
+"""More than are made for those who begin to wait: others follow while they wait."""
 SOON_SECONDS = 5.0
 
 
@@ -67,8 +67,8 @@ def there(store: Any) -> int:
 CALLS: list[Callable[[Any], object]] = [append, body, there]
 
 
-async def _all_at_once(store: holdfast.Store) -> list[Any]:
-    wanted = (store.aio.sessions.append("talk", "user", "here") for _ in range(MANY))
+async def _all_at_once(store: holdfast.Store, many: int = MANY) -> list[Any]:
+    wanted = (store.aio.sessions.append("talk", "user", "here") for _ in range(many))
     return await asyncio.gather(*wanted, return_exceptions=True)
 
 
@@ -97,6 +97,8 @@ def test_a_call_that_waits_for_the_server_succeeds_as_soon_as_it_is_back(
         ]
         for thread in threads:
             thread.start()
+        pool = store._core.engine._links._pool
+        until(lambda: pool.get_stats().get("connections_errors", 0) > ATTEMPTS)
         mortal.start()
         began = time.monotonic()
         for thread in threads:
@@ -127,9 +129,9 @@ def test_many_who_wait_for_a_server_that_is_away_do_not_wait_one_after_another(
 ) -> None:
     mortal.stop()
     began = time.monotonic()
-    found = asyncio.run(_all_at_once(store))
+    found = asyncio.run(_all_at_once(store, 15 * MANY))
     assert {type(error) for error in found} == {Unreachable}
-    assert time.monotonic() - began < 2 * SOON_SECONDS
+    assert time.monotonic() - began < SOON_SECONDS
     mortal.start()
     assert there(store) == 0
     append(store)
@@ -200,125 +202,7 @@ def test_a_group_of_which_nobody_can_say_is_not_done_again(
     assert there(store) == 20
 
 
-def test_the_journals_turn_is_waited_for_longer_than_a_record(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(units, "SHORT_LOCK_SECONDS", 0.001)
-    with fresh_schema() as url, holdfast.open(url) as store:
-        store.sessions.create(id="talk")
-        base, _, schema = url.partition("?schema=")
-        waiting = "select from pg_stat_activity where wait_event = 'advisory'"
-
-        def release() -> None:
-            with psycopg.connect(base, autocommit=True) as admin:
-                until(lambda: admin.execute(waiting).fetchone() is not None)
-                holder.close()
-
-        holder = psycopg.connect(base)
-        holder.execute(f"select pg_advisory_xact_lock({locks_of(schema).committing})")
-        thread = threading.Thread(target=release)
-        thread.start()
-        group, left = run_as_group(store, lambda tx, _: append(tx), 20)
-        thread.join()
-        assert left == []
-        assert {unit.error for unit in group} == {None}
-        assert there(store) == 20
-
-
-# A pool that is exhausted.
-
-
-def test_when_all_connections_are_taken_a_call_says_what_to_do_and_later_ones_go_on(
-    monkeypatch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop
-) -> None:
-    monkeypatch.setattr(links, "_WAIT_SECONDS", 0.3)
-    taken, over = threading.Barrier(3), threading.Event()
-
-    def hold(store: holdfast.Store, id: str) -> None:
-        with store.transaction() as tx:
-            tx.sessions.create(id=id)
-            taken.wait()
-            over.wait()
-
-    with fresh_schema(pool_size=2) as url, holdfast.open(url) as store:
-        threads = [threading.Thread(target=hold, args=[store, id]) for id in "ab"]
-        for thread in threads:
-            thread.start()
-        taken.wait()
-        for face in (store, Driven(store.aio, loop)):
-            for call in (
-                lambda face=face: face.sessions.create(id="c"),
-                lambda face=face: face.sessions.list(),
-                lambda face=face: face.transaction().__enter__(),
-            ):
-                with pytest.raises(Busy, match="all 2 connections.*pool_size="):
-                    call()
-        over.set()
-        for thread in threads:
-            thread.join()
-        assert {s.id for s in store.sessions.list()} == {"a", "b"}
-        store.sessions.create(id="c")
-        assert store.check().problems == ()
-
-
-# Too slow.
-
-
-def test_a_statement_that_runs_past_its_time_is_timed_out_and_leaves_nothing() -> None:
-    def slow(tx: Any) -> None:
-        tx.sessions.create(id="slow")
-        tx._tx.ask("select pg_sleep(30)")
-
-    with (
-        fresh_schema(statement_timeout_seconds=0.2) as url,
-        holdfast.open(url) as store,
-    ):
-        began = time.monotonic()
-        with pytest.raises(TimedOut, match="statement ran past its time"):
-            store.run(slow)
-        with pytest.raises(TimedOut), store.transaction() as tx:
-            slow_in_body(tx)
-        assert time.monotonic() - began < SOON_SECONDS
-        assert list(store.sessions.list()) == []
-        store.sessions.create(id="quick")
-
-
-def slow_in_body(tx: Any) -> None:
-    tx.sessions.create(id="slow")
-    with tx._tx._body.step():
-        tx._tx.inner.ask("select pg_sleep(30)")
-
-
-def test_a_body_that_sits_idle_past_its_time_frees_what_it_has_locked() -> None:
-    idle, over = threading.Event(), threading.Event()
-    raised: list[BaseException] = []
-
-    def sit(store: holdfast.Store) -> None:
-        try:
-            with store.transaction(timeout_seconds=0.5) as tx:
-                tx.sessions.append("talk", "user", "never")
-                idle.set()
-                over.wait()
-                tx.sessions.append("talk", "user", "too late")
-        except TimedOut as error:
-            raised.append(error)
-
-    with fresh_schema() as url, holdfast.open(url) as store:
-        store.sessions.create(id="talk")
-        thread = threading.Thread(target=sit, args=[store])
-        thread.start()
-        idle.wait()
-        began = time.monotonic()
-        append(store)
-        assert time.monotonic() - began < SOON_SECONDS / 2
-        over.set()
-        thread.join()
-        assert len(raised) == 1
-        assert there(store) == 1
-        body(store)
-
-
-# What a crash does to numbers, and an altered table to what is prepared.
+# What a crash does to numbers.
 
 
 def test_no_number_is_given_twice_though_the_server_forgot_that_it_gave_some(
@@ -345,23 +229,6 @@ def test_no_number_is_given_twice_though_the_server_forgot_that_it_gave_some(
             "select no from numbers.message union all select no from numbers.task"
         )
         assert len(used) == len(set(used)) == 12
-
-
-def test_a_table_that_was_altered_under_an_open_store_stops_nobody(
-    loop: asyncio.AbstractEventLoop,
-) -> None:
-    with fresh_schema() as url, holdfast.open(url) as store:
-        store.sessions.create(id="talk")
-        for face in (store, Driven(store.aio, loop)):
-            face.sessions.get("talk")
-            base, _, schema = url.partition("?schema=")
-            for kind in ("varchar(999)", 'text collate "C"'):
-                with psycopg.connect(base, autocommit=True) as admin:
-                    admin.execute(
-                        f"alter table {schema}.session alter column title type {kind}"
-                    )
-                assert face.sessions.get("talk").id == "talk"
-                append(face)
 
 
 # A machine that dies says nothing.

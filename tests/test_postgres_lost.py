@@ -14,12 +14,21 @@ import pytest
 
 import holdfast
 from driving import Driven
-from holdfast.engine import Terms
 from holdfast.engines.postgres.commit import Committer
 from holdfast.engines.postgres.ddl import locks_of
 from holdfast.engines.postgres.wire import Wire
 from holdfast.errors import TooLarge, Unreachable
-from losing import Breaker, run_as_group, send_only
+from losing import (
+    Breaker,
+    both,
+    by_body,
+    by_call,
+    by_lease,
+    by_run,
+    done,
+    run_as_group,
+    send_only,
+)
 from postgres import fresh_schema, shared_url
 
 MANY = 40
@@ -61,44 +70,6 @@ def face(
 ) -> Any:
     """Either face of the store, with the same calls."""
     return store if request.param == "sync" else Driven(store.aio, loop)
-
-
-def both(tx: holdfast.Transaction) -> None:
-    """A unit over two kinds."""
-    tx.sessions.append("talk", "user", "both")
-    tx.tasks.log("keep", "both")
-
-
-def by_call(face: Any) -> None:
-    face.sessions.append("talk", "user", "called")
-    face.tasks.log("keep", "called")
-
-
-def by_run(face: Any) -> None:
-    face.run(both)
-
-
-def by_lease(face: Any) -> None:
-    """What is not journalled: the same holder takes the record over, once."""
-    face.leases.acquire("sessions", "leased", holder="me", seconds=600)
-
-
-def by_body(face: Any) -> None:
-    with face.transaction() as tx:
-        tx.sessions.append("talk", "user", "body")
-        tx.tasks.log("keep", "body")
-
-
-def done(store: holdfast.Store) -> int:
-    """How often it was done; never by half."""
-    counts = "select (select count(*) from message), (select count(*) from task_log)"
-    core = store._core
-    ((said, logged),) = core.engine.read(
-        core.unit(lambda tx: tx.ask(counts), Terms(every_owner=True))
-    )
-    assert said == logged
-    lease = store.leases.get("sessions", "leased")
-    return said + (lease.fence if lease else 0)
 
 
 UNITS: list[Callable[[Any], None]] = [by_run, by_lease]

@@ -6,11 +6,13 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
 import holdfast
 from holdfast.engines.postgres import opening
 from holdfast.engines.postgres.ddl import granted
+from holdfast.engines.postgres.failures import is_gone
 from holdfast.engines.postgres.target import target_of
 from holdfast.errors import CannotOpen, NotAStore, Refused, TooNew
 from postgres import Server, fresh_schema, shared_url, together
@@ -176,6 +178,18 @@ def test_a_standby_is_refused_for_writing(server: Server, standby: Server) -> No
         store.sessions.append("talk", "user", "through the primary")
 
 
+def test_a_connection_that_leads_to_a_standby_by_now_is_taken_for_lost(
+    standby: Server,
+) -> None:
+    with psycopg.connect(standby.url(), autocommit=True) as led_astray:
+        with pytest.raises(psycopg.Error) as raised:
+            led_astray.execute("begin isolation level read committed read write")
+        assert is_gone(raised.value)
+        with pytest.raises(psycopg.Error) as raised:
+            led_astray.execute("create table there (was int)")
+        assert is_gone(raised.value)
+
+
 def test_a_standby_is_read_with_its_history(server: Server, standby: Server) -> None:
     url = standby.url(schema="followed")
     with holdfast.open(url, read_only=True) as store:
@@ -215,8 +229,6 @@ def test_a_newer_holdfasts_store_is_left_as_it_was() -> None:
             store.sessions.create(id="talk")
             schema = store._core.engine._target.schema
         base = shared_url()
-        import psycopg  # noqa: PLC0415
-
         with psycopg.connect(base, autocommit=True) as admin:
             admin.execute(
                 f"update {schema}.store set value = '999' "

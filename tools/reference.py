@@ -27,7 +27,7 @@ from afaces import Plain, drop_cursor
 from holdfast import declared, errors, guarantees
 from holdfast.care.copying import CopyReport
 from holdfast.care.pages import CopiedTable
-from holdfast.cli import app, copying, importing, look
+from holdfast.cli import app, copying, importing, look, migrating
 from holdfast.contract import Operation
 from holdfast.core import TableUsage, Usage
 from holdfast.engine import Report
@@ -35,6 +35,7 @@ from holdfast.importers.chat import ImportReport, SetAside, as_chat, import_chat
 from holdfast.journal import Stretch
 from holdfast.kinds.task_records import TRANSITIONS, Progress, TaskLog, TaskMetrics
 from holdfast.limits import Limits
+from holdfast.opening import migration_sql
 from holdfast.runtime.following import Follower
 from holdfast.runtime.leasing import HeldLease, Holding
 from holdfast.runtime.working import Work
@@ -57,6 +58,7 @@ HELD: dict[str, tuple[type[Any], ...]] = {
 MODULES = {
     "holdfast": {name: getattr(holdfast, name) for name in holdfast.__all__},
     "chat": {"import_chat": import_chat, "as_chat": as_chat},
+    "opening": {"migration_sql": migration_sql},
 }
 RECORDS = {
     found.__name__: found
@@ -70,6 +72,7 @@ COMMANDS = {
     "demo": app.demo,
     "import": importing.chat,
     "copy": copying.copy,
+    "migrate": migrating.migrate,
     **{command.__name__: command for command in look.COMMANDS},
 }
 
@@ -253,7 +256,8 @@ def option(parameter: inspect.Parameter) -> str:
     given = "needed" if needed else f"`{parameter.default}`"
     if not needed and parameter.default in {None, False, ""}:
         given = ""
-    return f"| `--{parameter.name}` | {given} | {said} |\n"
+    name = parameter.name.replace("_", "-")
+    return f"| `--{name}` | {given} | {said} |\n"
 
 
 def table_of_limits() -> str:

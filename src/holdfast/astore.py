@@ -126,7 +126,7 @@ class AsyncStore:
 
     @property
     def place(self) -> str:
-        """Where the store is: a path, or `:memory:`."""
+        """Where the store is: a path, `:memory:`, or a URL without its user."""
         return self._core.engine.place
 
     @property
@@ -171,8 +171,9 @@ class AsyncStore:
     ) -> AsyncIterator[AsyncTransaction]:
         """All of what is done through it is committed together, or none of it.
 
-        It keeps every other writer waiting while the block awaits, and is rolled back
-        after `timeout_seconds`; `run` is the better way.
+        It keeps every other writer waiting while the block awaits (on a server: those
+        of the same records), and is rolled back after `timeout_seconds`; `run` is the
+        better way.
         """
         core = self._core
         core.refuse_inside("transaction")
@@ -252,11 +253,11 @@ class AsyncStore:
         return async_face(kind, self, _SHOWN.get(kind.name))
 
     async def check(self) -> Report:
-        """Look for damage: in the file, the journal, and the rows. Reads all of it."""
+        """Look for damage: in a file, the journal, and the rows. Reads all of it."""
         return await asyncio.to_thread(self._core.engine.check)
 
     async def close(self) -> None:
-        """Finish what was begun, and let go of the file. Safe to call twice."""
+        """Finish what was begun, and let go of file or server. Safe to call twice."""
         await asyncio.to_thread(self._core.engine.close)
 
     async def perform(

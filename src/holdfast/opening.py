@@ -38,11 +38,12 @@ def open(
 ) -> Store:
     """Open a store; one that is not there yet is made.
 
-    `target` is a path, `sqlite:///path`, or `:memory:`; None stands for the environment
-    variable `HOLDFAST_STORE`, or else `holdfast.db` in this folder. With durability
-    "power-loss" every commit is synced to disk before it is acknowledged; with
-    "process-crash" a power cut may take the newest ones. `migrate="check"` raises
-    `NeedsMigration` instead of bringing an older store's tables up to date.
+    `target` is a path, `sqlite:///path`, `:memory:`, or `postgresql://…`; None stands
+    for the environment variable `HOLDFAST_STORE`, or else `holdfast.db` in this folder.
+    With durability "power-loss" every commit is synced to disk before it is
+    acknowledged; with "process-crash" a power cut (on a server: its crash) may take the
+    newest ones. `migrate="check"` raises `NeedsMigration` instead of bringing an older
+    store's tables up to date.
 
     Raises `CannotOpen`, `NotAStore`, `TooNew`, `NeedsMigration`, `Busy`, `WrongType`.
     """

@@ -123,7 +123,7 @@ class Store:
 
     @property
     def place(self) -> str:
-        """Where the store is: a path, or `:memory:`."""
+        """Where the store is: a path, `:memory:`, or a URL without its user."""
         return self._core.engine.place
 
     @property
@@ -175,8 +175,9 @@ class Store:
         """All of what is done through it is committed together, or none of it.
 
         `actor` and `cause` are said in the journal; with a `lease`, all of it is
-        `Fenced` if the lease is over. It keeps every other writer waiting: after
-        `timeout_seconds` it is rolled back, and `TimedOut` raised.
+        `Fenced` if the lease is over. It keeps every other writer waiting (on a server:
+        those of the same records): after `timeout_seconds` it is rolled back, and
+        `TimedOut` raised.
         """
         self._core.refuse_inside("transaction")
         seconds = edges.seconds_of(
@@ -263,11 +264,11 @@ class Store:
         return face(shown, self)
 
     def check(self) -> Report:
-        """Look for damage: in the file, the journal, and the rows. Reads all of it."""
+        """Look for damage: in a file, the journal, and the rows. Reads all of it."""
         return self._core.engine.check()
 
     def close(self) -> None:
-        """Finish what was begun, and let go of the file. Safe to call twice."""
+        """Finish what was begun, and let go of file or server. Safe to call twice."""
         self._core.engine.close()
 
     def perform(

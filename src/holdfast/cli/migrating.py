@@ -37,4 +37,4 @@ def migrate(
         sys.stdout.write(migration_sql(store, grant_to=grant_to))
         return
     with holdfast.open(store) as there:
-        output.show(f"{there.place} is up to date")
+        output.console().print(f"{there.place} is up to date", soft_wrap=True)

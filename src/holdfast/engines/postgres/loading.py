@@ -43,7 +43,7 @@ class PostgresLoader:
         """A transaction that all of the following is done in, or none of it.
 
         It is not waited for until it is on disk: if the server fails, the last ones are
-        done again. `guard` waits.
+        done again. One that takes the guard off, or puts it on, is waited for.
         """
         try:
             with self._connection.transaction():
@@ -97,6 +97,7 @@ class PostgresLoader:
             self._do(f"alter table {table} disable trigger user")
         self._do("delete from receipt")
         self._wall("no force")
+        self._to_disk()
 
     def guard(self) -> None:
         """Have every change journalled again, and new rows numbered past these."""
@@ -112,12 +113,16 @@ class PostgresLoader:
         )
         for table in (*_JOURNAL, *self._tables, *(f"was_{t}" for t in self._tables)):
             self._do(f"analyze {table}")
-        wanted = self._target.synchronous_commit or "default"
-        self._do(f"set local synchronous_commit to {wanted}")
+        self._to_disk()
 
     def close(self) -> None:
         """Let go of everything; a step that has not ended is undone."""
         self._connection.close()
+
+    def _to_disk(self) -> None:
+        """Have this step's commit wait for the disk, as any other store's does."""
+        wanted = self._target.synchronous_commit or "default"
+        self._do(f"set local synchronous_commit to {wanted}")
 
     def _wall(self, force: str) -> None:
         """Let who owns the tables past row-level security, for COPY stops at it."""
