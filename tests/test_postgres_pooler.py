@@ -198,8 +198,9 @@ def test_a_follower_is_woken_round_the_pooler(
 
 
 def test_a_follower_sees_what_comes_with_no_way_round_the_pooler(
-    pooler: Pooler, schema: str
+    pooler: Pooler, server: Server, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(watcher, "_LOOK_SECONDS", 3_600.0)  # it looks, or it sleeps
     url = pooler.url(schema=schema)
     with holdfast.open(url) as following, holdfast.open(url) as writing:
         writing.sessions.create(id="talk")
@@ -209,3 +210,5 @@ def test_a_follower_sees_what_comes_with_no_way_round_the_pooler(
         assert next(changes).seq == 2
         rows = dump(writing)
         assert len(rows["change"]) == writing.journal.head()
+    kept = "select from pg_locks where locktype = 'advisory' and objid <> 0"
+    assert server.sql(kept) == []  # nothing of it stays with the pooler's connections

@@ -14,9 +14,10 @@ import msgspec
 
 from holdfast import codec, edges
 from holdfast.contract import Kind, Operation, Registry
-from holdfast.engine import Options, Terms, Transaction, Unit, Work, open_engine
+from holdfast.engine import Options, Terms, Transaction, Unit, Work
 from holdfast.errors import Refused, WrongType
 from holdfast.kinds.leases import Lease, verify
+from holdfast.targets import open_engine
 from holdfast.transaction import OpenTransaction
 
 T = TypeVar("T")

@@ -12,10 +12,11 @@ from holdfast import edges
 from holdfast.clock import Clock, SystemClock
 from holdfast.core import Core
 from holdfast.declared import registry
-from holdfast.engine import Options, Terms, migration_script
+from holdfast.engine import Options, Terms
 from holdfast.errors import WrongType
 from holdfast.limits import Limits
 from holdfast.store import Store
+from holdfast.targets import migration_script
 
 if TYPE_CHECKING:
     from holdfast.astore import AsyncStore

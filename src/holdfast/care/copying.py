@@ -32,11 +32,12 @@ from holdfast.care.pages import (
 from holdfast.clock import SystemClock
 from holdfast.declared import registry
 from holdfast.edges import wrong_type
-from holdfast.engine import Engine, Options, Terms, Transaction, Unit, open_engine
+from holdfast.engine import Engine, Options, Terms, Transaction, Unit
 from holdfast.errors import CannotOpen, StorageFailed, WrongType
 from holdfast.limits import Limits
 from holdfast.schema import copied
 from holdfast.schema.copied import Copied
+from holdfast.targets import open_engine
 
 T = TypeVar("T")
 Progress: TypeAlias = Callable[[str, int, int], None]

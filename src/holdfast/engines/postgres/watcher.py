@@ -20,6 +20,7 @@ import psycopg
 from holdfast.engines.postgres.ddl import channel, locks_of
 from holdfast.engines.postgres.links import connect
 from holdfast.engines.postgres.target import Target
+from holdfast.engines.postgres.wire import is_direct
 
 _LOOK_SECONDS = 1.0
 """How often it looks by itself while it is told, in case a word was lost."""
@@ -84,6 +85,8 @@ class Watcher:
 
     def _listen(self, own: psycopg.Connection[Any]) -> float:
         """Listen, if this server lets us; how long to wait between looks."""
+        if not is_direct(own):
+            return _POLL_SECONDS  # a pooler would keep what we listen for, and the lock
         lock = locks_of(self._target.schema).listening
         try:
             own.execute(f"listen {channel(self._target.schema)}")
@@ -111,7 +114,9 @@ class Watcher:
             if any(True for _ in own.notifies(timeout=0, stop_after=1)):
                 return True
             pause = min(left, _RETRY_SECONDS)
-            select.select([own.fileno()], [], [], pause)
+            waiting = select.poll()  # which takes any descriptor, as `select` does not
+            waiting.register(own.fileno(), select.POLLIN)
+            waiting.poll(pause * 1000)
         return False
 
     def _moved(self, own: psycopg.Connection[Any]) -> bool:

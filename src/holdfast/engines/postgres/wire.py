@@ -77,14 +77,19 @@ class Link(psycopg.Connection[Row]):
     wire: "Wire"
 
 
+def is_direct(link: psycopg.Connection[Any]) -> bool:
+    """Whether no pooler is between: one gives process ids of its own."""
+    ((pid,),) = link.execute("select pg_catalog.pg_backend_pid()").fetchall()
+    return bool(pid == link.pgconn.backend_pid)
+
+
 def set_up(link: psycopg.Connection[Any]) -> None:
     """Make a new connection ready; nothing of this is the server's to remember."""
     assert isinstance(link, Link)
     link.adapters.register_loader("numeric", FloatLoader)
     link.wire = Wire(link)
     link.add_notice_handler(link.wire.heed)
-    ((pid,),) = link.execute("select pg_catalog.pg_backend_pid()").fetchall()
-    link.wire.direct = pid == link.pgconn.backend_pid
+    link.wire.direct = is_direct(link)
 
 
 class Wire:
