@@ -6,6 +6,7 @@ Leaves to others: what is sent on one (wire), trying again (commit).
 Always holds: a connection that was broken is not given to anybody again.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from holdfast.engines.postgres.target import Target
 from holdfast.engines.postgres.wire import Link, set_up
 from holdfast.errors import Busy, Closed, Unreachable
 
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
+"""What it says of a server that is away is for whoever listens, not for a terminal."""
 _WAIT_SECONDS = 10.0
 _ASK_SECONDS = 0.2
 """How long one asks the pool, which tries to connect again whenever it is asked."""
