@@ -8,7 +8,6 @@ it takes to notice comes on top.
 """
 
 import argparse
-import logging
 import threading
 import time
 from pathlib import Path
@@ -72,9 +71,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
-    logging.getLogger("psycopg.pool").setLevel(
-        logging.CRITICAL
-    )  # it tries, and says so
     found = []
     with working_folder(asked.folder) as folder:
         for number in range(asked.rounds):

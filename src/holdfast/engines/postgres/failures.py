@@ -140,12 +140,19 @@ def _said(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+_SAVEPOINT = "let what may fail run in a savepoint (tx.savepoint())"
 _AGAIN = "; " + _KEPT + ": try again, or look for a transaction that does not end"
 _TABLE: tuple[tuple[str, type[HoldfastError], str], ...] = (
     (TOO_NEW, TooNew, "{place}: {said}"),
     (LOCKED, Busy, "{place}: another transaction kept a record for too long" + _AGAIN),
     ("40", Busy, "{place}: other transactions were in the way each time" + _AGAIN),
     ("57014", TimedOut, "{place}: a statement ran past its time; " + _KEPT),
+    (
+        "25P02",
+        Refused,
+        "a statement of this transaction had failed, so all of it was rolled back: "
+        + _SAVEPOINT,
+    ),
     ("25P0", TimedOut, "{place}: a transaction ran past its time; " + _KEPT),
     ("53100", StorageFull, "{place}: the server's disk is full; " + _KEPT),
     ("53300", Busy, "{place}: the server has no connection left ({said}); " + _KEPT),
@@ -160,7 +167,6 @@ _TABLE: tuple[tuple[str, type[HoldfastError], str], ...] = (
     ("28", CannotOpen, "{place} does not let this user in ({said})"),
     ("3D", CannotOpen, "{place}: there is no such database ({said}): create it first"),
     ("42501", Refused, "{place}: this user may not do that ({said})"),
-    ("25P02", Refused, "a statement of this transaction failed before: begin another"),
     ("0A", Refused, "{place}: PostgreSQL cannot do that ({said})"),
     ("42", Refused, "{place}: PostgreSQL refuses a statement ({said})"),
     ("P0001", Refused, "the schema refuses this ({said}); nothing was written"),

@@ -159,14 +159,19 @@ class _Borrowed(Wire):
         return results
 
 
-def _driver_connection(connection: object) -> "psycopg.BaseConnection[Any]":
+def _driver_connection(connection: Any) -> "psycopg.BaseConnection[Any]":
     """The psycopg connection that a transaction is open on.
 
     Of SQLAlchemy's connections it is the one below, if a transaction was begun there.
     """
     below = connection
+    if hasattr(connection, "get_raw_connection"):
+        raise Refused(
+            "of SQLAlchemy's async connections, join the driver's: "
+            "(await connection.get_raw_connection()).driver_connection"
+        )
     if hasattr(connection, "get_transaction") and hasattr(connection, "connection"):
-        if not connection.in_transaction():  # type: ignore[attr-defined]
+        if not connection.in_transaction():
             raise Refused(
                 "no transaction is open on this SQLAlchemy connection: begin one first "
                 "(with engine.begin() as connection)"

@@ -5,8 +5,8 @@
 select s.no, s.owner, s.id, s.created_at, s.updated_at, s.status, s.title, s.parent,
     s.metadata, s.tags, s.max_context_messages, s.revision, s.first,
     (select max(m.position) from message m
-        where m.owner = s.owner and m.session = s.no),
-    (select m.created_at from message m where m.owner = s.owner and m.session = s.no
+        where m.owner = :owner and m.session = s.no),
+    (select m.created_at from message m where m.owner = :owner and m.session = s.no
         order by m.position desc limit 1),
     s.parent is not null and (
         select p.no from session p where p.owner = s.owner and p.id = s.parent) is null
@@ -15,7 +15,7 @@ select s.no, s.owner, s.id, s.created_at, s.updated_at, s.status, s.title, s.par
 -- Where the next message of a session goes, and who holds the session.
 select s.no, s.revision, s.first,
     (select max(m.position) from message m
-        where m.owner = s.owner and m.session = s.no),
+        where m.owner = :owner and m.session = s.no),
     (select l.fence from lease l where l.kind = 'sessions' and l.owner = s.owner
         and l.id = s.id and l.until_at > :now)
 from session s where s.owner = :owner and s.id = :id
