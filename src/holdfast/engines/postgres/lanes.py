@@ -103,7 +103,8 @@ class Lanes:
     def _more(self) -> list[Unit[Any]]:
         """Those who wait by now, as many as fit into one transaction."""
         units: list[Unit[Any]] = []
-        while len(units) < GROUP_UNITS - 1:
+        share = (self._queue.qsize() + 1) // (self._idle + 1)
+        while len(units) < min(GROUP_UNITS, max(share, 4)) - 1:
             try:
                 unit = self._queue.get_nowait()
             except queue.Empty:

@@ -22,8 +22,7 @@ from holdfast.engines.postgres.wire import Bound, Lost, Values, Wire, plain
 from holdfast.errors import Refused
 from holdfast.limits import Limits
 
-LOCK = plain("select pg_advisory_xact_lock($1)")
-TRY_LOCK = plain("select pg_try_advisory_xact_lock($1)")
+_LOCK = plain("select pg_advisory_xact_lock($1)")
 _NUMBERS = plain("select nextval('number')")
 _PART = plain("savepoint part")
 _PART_KEPT = plain("release savepoint part")
@@ -170,7 +169,7 @@ class PostgresTransaction(Transaction):
         key = self._shared.key(kind, self.terms.owner, id)
         self.locked.add(key)
         if key not in self._held:
-            self._send(LOCK, [b"%d" % key])
+            self._send(_LOCK, [b"%d" % key])
             self._held.add(key)
 
     def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:

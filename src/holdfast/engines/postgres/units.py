@@ -22,7 +22,7 @@ from holdfast.engines.postgres.commit import LOCK_SECONDS, READING, Committer
 from holdfast.engines.postgres.failures import LOCKED, Patience, is_conflict, is_gone
 from holdfast.engines.postgres.links import Links
 from holdfast.engines.postgres.rehearsal import rehearsed
-from holdfast.engines.postgres.transaction import LOCK, TRY_LOCK, Foreseen, Shared
+from holdfast.engines.postgres.transaction import Foreseen, Shared
 from holdfast.engines.postgres.wire import Lost, plain
 from holdfast.errors import OutcomeUnknown
 
@@ -31,6 +31,12 @@ GROUP_UNITS = 60
 _GROUP_SECONDS = 0.02
 SHORT_LOCK_SECONDS = 0.05
 """How long a group waits for what it did not foresee."""
+_TRY_ALL = plain(
+    "select key, pg_try_advisory_xact_lock(key) from unnest($1::bigint[]) key"
+)
+_LOCK_ALL = plain(
+    "select key, pg_advisory_xact_lock(key) from unnest($1::bigint[]) key"
+)
 _UNIT = plain("savepoint unit")
 _UNIT_KEPT = plain("release savepoint unit")
 _UNIT_UNDONE = plain("rollback to savepoint unit")
@@ -273,9 +279,9 @@ class Runner:
         if not any(found for _, found in foreseen):
             return {}
         wire = self.committer.wire
-        before = wire.waiting
-        for key in keys:
-            wire.send(LOCK if patient else TRY_LOCK, [b"%d" % key])
+        locking = wire.waiting
+        listed = ",".join(map(str, keys)).encode()
+        wire.send(_LOCK_ALL if patient else _TRY_ALL, [b"{%s}" % listed])
         asked: list[tuple[Unit[Any], Foreseen, int]] = []
         seen: set[int] = set()
         for unit, found in foreseen:
@@ -285,11 +291,8 @@ class Runner:
                 asked.append((unit, found, wire.waiting))
                 wire.send(*found.question)
         results = wire.settle()
-        refused = set()
-        if not patient:
-            for place, key in enumerate(keys, before):
-                if not wire.rows(results[place])[0][0]:
-                    refused.add(key)
+        got = wire.rows(results[locking])
+        refused = {key for key, free in got if free is False}
         self.committer.held |= set(keys) - refused
         for unit, found, place in asked:
             found.rows = wire.rows(results[place])

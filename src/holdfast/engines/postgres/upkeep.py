@@ -9,14 +9,16 @@ from holdfast.clock import uuid7
 from holdfast.engine import Transaction, Work
 from holdfast.engines.postgres.transaction import PostgresTransaction
 
-_ANALYSED_AFTER = 200
+_ANALYSED_AFTER = (200, 2_000, 20_000)
+"""Receipts of one process, after which the tables are analysed, while they are new:
+by the last of these, the server's own autovacuum has come by."""
 _SWEPT_EVERY = 1_000
 _RECEIPTS_KEPT_US = 3_600 * 1_000_000
 """An hour: far longer than anybody tries to find out about a commit."""
 _NEW = (
     "select string_agg(format('%I', relname), ', ') from pg_stat_user_tables "
-    "where schemaname = current_schema() and n_live_tup > 0 "
-    "and last_analyze is null and last_autoanalyze is null"
+    "where schemaname = current_schema() and last_autoanalyze is null "
+    "and relname not like 'was\\_%'"
 )
 
 
@@ -24,16 +26,19 @@ class Upkeep:
     """Counts receipts, and says what is due."""
 
     def __init__(self) -> None:
+        self._seen = 0
         self._unswept = 0
-        self._analysed = False
+        self._analysed = 0
 
     def due(self, receipts: int) -> list[Work[None]]:
         """What is to be done, now that so many more receipts were left."""
+        self._seen += receipts
         self._unswept += receipts
         chores: list[Work[None]] = []
-        if self._unswept >= _ANALYSED_AFTER and not self._analysed:
-            self._analysed = True
-            chores.append(_analyse)
+        for after in _ANALYSED_AFTER[self._analysed :]:
+            if self._seen >= after:
+                self._analysed += 1
+                chores = [_analyse]
         if self._unswept >= _SWEPT_EVERY:
             self._unswept = 0
             chores.append(_sweep)
@@ -41,7 +46,7 @@ class Upkeep:
 
 
 def _analyse(tx: Transaction) -> None:
-    """Have the tables analysed that never were; those of others are left out."""
+    """Have the tables analysed that the server has not come to yet."""
     assert isinstance(tx, PostgresTransaction)
     ((names,),) = tx.ask(_NEW)
     if names:

@@ -4,8 +4,8 @@
 -- many rows, PostgreSQL reads every session).
 select s.no, s.owner, s.id, s.created_at, s.updated_at, s.status, s.title, s.parent,
     s.metadata, s.tags, s.max_context_messages, s.revision, s.first,
-    (select max(m.position) from message m
-        where m.owner = :owner and m.session = s.no),
+    (select m.position from message m where m.owner = :owner and m.session = s.no
+        order by m.position desc limit 1),
     (select m.created_at from message m where m.owner = :owner and m.session = s.no
         order by m.position desc limit 1),
     s.parent is not null and (
@@ -14,8 +14,8 @@ select s.no, s.owner, s.id, s.created_at, s.updated_at, s.status, s.title, s.par
 -- session_place --
 -- Where the next message of a session goes, and who holds the session.
 select s.no, s.revision, s.first,
-    (select max(m.position) from message m
-        where m.owner = :owner and m.session = s.no),
+    (select m.position from message m where m.owner = :owner and m.session = s.no
+        order by m.position desc limit 1),
     (select l.fence from lease l where l.kind = 'sessions' and l.owner = s.owner
         and l.id = s.id and l.until_at > :now)
 from session s where s.owner = :owner and s.id = :id
