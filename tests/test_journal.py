@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from holdfast import errors
+from holdfast.changes import Change
 from holdfast.clock import to_datetime
-from holdfast.journal import Change
 
 MADE = [
     ("sessions.create", {"title": "Plan", "id": "s", "tags": ["a", "b"]},

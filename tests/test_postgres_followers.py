@@ -12,9 +12,9 @@ import pytest
 
 import holdfast
 from crowd import Aside, Crowd, Say
+from holdfast.changes import Change
 from holdfast.engines.postgres.ddl import channel, locks_of
 from holdfast.engines.postgres.target import target_of
-from holdfast.journal import Change
 from postgres import Server, fresh_schema, shared_url, until
 
 QUICK = {"fsync": "off"}

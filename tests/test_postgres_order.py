@@ -17,8 +17,8 @@ import pytest
 
 import holdfast
 from crowd import Aside, Crowd, Say
+from holdfast.changes import Change
 from holdfast.engines.postgres.target import target_of
-from holdfast.journal import Change
 from postgres import fresh_schema, shared_url, until
 
 PROCESSES = 4

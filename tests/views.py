@@ -3,7 +3,7 @@ journal's changes alone lead to it. The three must be equal."""
 
 from typing import Any
 
-from holdfast.journal import Change
+from holdfast.changes import Change
 from model import Model
 
 RECORDS = [("sessions", f"s{n}") for n in range(3)] + [

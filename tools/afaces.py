@@ -26,9 +26,10 @@ from typing import Any, Protocol
 
 from msgspec import UNSET, UnsetType
 
+from holdfast.changes import Change
 from holdfast.codec import Json
 from holdfast.contract import Kind, Operation
-from holdfast.journal import Change, Journal, Stretch
+from holdfast.journal import Journal, Stretch
 from holdfast.kinds.leases import Lease, Leases
 from holdfast.kinds.session_records import Message, Session
 from holdfast.kinds.sessions import Sessions

@@ -7,11 +7,11 @@ to be awaited.
 
 from holdfast import errors
 from holdfast.care.copying import copy
+from holdfast.changes import Change
 from holdfast.contract import Kind, operation, query
 from holdfast.declared import kind
 from holdfast.engine import Table
 from holdfast.guarantees import Promise
-from holdfast.journal import Change
 from holdfast.kinds.leases import Lease
 from holdfast.kinds.session_records import Message, Session
 from holdfast.kinds.task_records import Task

@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 from holdfast import edges
 from holdfast.afaces import AsyncJournal, AsyncLeases, AsyncSessions, AsyncTasks
 from holdfast.atransaction import AsyncTransaction
+from holdfast.changes import Change
 from holdfast.contract import Kind, Operation
 from holdfast.core import Core, Usage, everyone
 from holdfast.engine import Report, Terms
 from holdfast.faces import async_face
-from holdfast.journal import Change, names_of, refuse_across
+from holdfast.journal import names_of, refuse_across
 from holdfast.kinds.leases import Lease
 from holdfast.page import Page
 from holdfast.runtime.aworking import AsyncHeldLease, AsyncWork, held, work

@@ -91,6 +91,16 @@ class Transaction:
         """The first row of a named statement, by its columns' names, or None."""
         raise NotImplementedError
 
+    def each(self, name: str, values: Sequence[dict[str, Any]]) -> list[list[Row]]:
+        """The rows of a named statement for each of several sets of values."""
+        return [self.all(name, **given) for given in values]
+
+    def fields_of(
+        self, name: str, values: Sequence[dict[str, Any]]
+    ) -> list[dict[str, Any] | None]:
+        """As `fields`, for each of several sets of values."""
+        return [self.fields(name, **given) for given in values]
+
     def knows(self, name: str) -> bool:
         """Whether there is a statement of that name."""
         raise NotImplementedError

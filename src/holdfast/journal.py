@@ -2,50 +2,26 @@
 
 Answers for: reading changes with the rows before and after them, the newest moment,
 and how far named followers have come.
-Leaves to others: writing it (triggers, made by the engine), waiting for more
-(`runtime/following`).
+Leaves to others: writing it (triggers, made by the engine), what an entry looks like as
+data (`changes`), waiting for more (`runtime/following`).
 Always holds: `seq` has no gaps; a moment is the `seq` of a transaction's last change;
 reading below what was trimmed raises `Trimmed`.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from holdfast import codec, edges
-from holdfast.clock import to_datetime
+from holdfast import edges
+from holdfast.changes import Change, changes_of, concerns, moments_of
 from holdfast.contract import Kind, operation, query
 from holdfast.edges import Count, Edge, Id, Name, PageSize
-from holdfast.engine import Row, Table
+from holdfast.engine import Table
 from holdfast.errors import Refused, Trimmed
 from holdfast.guarantees import Promise
 from holdfast.limits import Limits
 from holdfast.page import Page, cursor_of, place_of
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One change of one row.
-
-    `op` is create, update, delete or purge. `before` and `after` are the row as data;
-    None where there was, or is, none. `id` is the row's own, or that of the record it
-    belongs to; None if it was purged. Of a kind that this process has not declared,
-    only the change itself is known: no id, no row.
-    """
-
-    seq: int
-    moment: int
-    at: datetime
-    origin: str | None
-    actor: str | None
-    cause: str | None
-    kind: str
-    owner: str
-    id: str | None
-    op: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
 
 
 class Stretch(msgspec.Struct, frozen=True):
@@ -162,19 +138,22 @@ class Journal(Kind):
         every, wanted = self._tables(None), self._tables(kinds)
         owner = None if self.all_owners else self.owner
         rows = self.tx.all("journal_page", after=after, owner=owner, limit=limit)
-        found: list[Change] = []
-        reached, moment = after, None
-        for row in rows:
-            if moment is None or moment[0] < row[0]:
-                moment = self.tx.one("journal_moment", seq=row[0])
-            if moment is None:  # made in a transaction that is still open
-                return Stretch(tuple(found), reached)
-            reached = row[0]
-            if row[1] in wanted or (kinds is None and row[1] not in every):
-                change = self._change(row, every.get(row[1]), moment)
-                if id is None or _concerns(change, every.get(row[1]), id):
-                    found.append(change)
-        if len(rows) < limit:
+        moments = moments_of(self.tx, rows)
+        known = [row for row, moment in zip(rows, moments, strict=True) if moment]
+        found = changes_of(
+            self.tx,
+            [
+                (row, moment)
+                for row, moment in zip(known, moments, strict=False)
+                if moment
+                and (row[1] in wanted or (kinds is None and row[1] not in every))
+            ],
+            every,
+        )
+        if id is not None:
+            found = [c for c in found if concerns(c, every.get(c.kind), id)]
+        reached = known[-1][0] if known else after
+        if len(rows) < limit and len(known) == len(rows):
             reached = max(reached, self._head())
         return Stretch(tuple(found), reached)
 
@@ -202,84 +181,3 @@ class Journal(Kind):
                 names = ", ".join(sorted({*self.known, *every}))
                 raise Refused(f"there is no kind {name!r}; there are: {names}")
         return chosen
-
-    def _change(self, row: Row, table: Table | None, stamp: Row) -> Change:
-        seq, kind, owner, no, op = row
-        moment, at, origin, actor, cause = stamp
-        before, after = self._images(table, seq, no, op)
-        return Change(
-            seq=seq,
-            moment=moment,
-            at=to_datetime(at),
-            origin=origin,
-            actor=actor,
-            cause=cause,
-            kind=kind,
-            owner=owner,
-            id=_id_in(after or before, table),
-            op=op,
-            before=before,
-            after=after,
-        )
-
-    def _images(
-        self, table: Table | None, seq: int, no: int, op: str
-    ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """The row before and after a change, as data."""
-        if table is None:
-            return None, None
-        name, before, after = table.name, None, None
-        if op != "create":
-            before = self.tx.fields(f"{name}_before", seq=seq)
-        if op in {"create", "update"}:
-            after = self.tx.fields(f"{name}_until", no=no, seq=seq)
-            after = after or self.tx.fields(f"{name}_now", no=no)
-        return self._plain(before, table), self._plain(after, table)
-
-    def _plain(
-        self, fields: dict[str, Any] | None, table: Table
-    ) -> dict[str, Any] | None:
-        """A row as data: JSON decoded, times as times, its parent by its id."""
-        if fields is None:
-            return None
-        plain: dict[str, Any] = {
-            name: _plain(name, value, table)
-            for name, value in fields.items()
-            if name not in {"no", "died", "born"}
-        }
-        if table.parent is not None:
-            column, parent = table.parent
-            plain[column] = self._id_of(parent, plain[column])
-        return plain
-
-    def _id_of(self, table: str, no: int) -> str | None:
-        fields = self.tx.fields(f"{table}_now", no=no) or self.tx.fields(
-            f"{table}_until", no=no, seq=0
-        )
-        return fields["id"] if fields else None
-
-
-def _concerns(change: Change, table: Table | None, id: str) -> bool:
-    """Whether a change is of the record with this id, or of one that belongs to it."""
-    return id in {change.id, _parent_in(change.after or change.before, table)}
-
-
-def _id_in(plain: Mapping[str, Any] | None, table: Table | None) -> str | None:
-    """The id of a row; where it has none, of the record that it belongs to."""
-    if plain is None:
-        return None
-    return plain["id"] if "id" in plain else _parent_in(plain, table)
-
-
-def _parent_in(plain: Mapping[str, Any] | None, table: Table | None) -> str | None:
-    if plain is None or table is None or table.parent is None:
-        return None
-    return plain.get(table.parent[0])
-
-
-def _plain(name: str, value: object, table: Table) -> object:
-    if name in table.json and isinstance(value, str):
-        return codec.decode(value)
-    if (name == "at" or name.endswith("_at")) and isinstance(value, int):
-        return to_datetime(value)
-    return value

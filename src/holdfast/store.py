@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast import edges
 from holdfast.across import AcrossOwners, EveryList
+from holdfast.changes import Change
 from holdfast.contract import Kind, Operation
 from holdfast.core import Core, Usage, everyone
 from holdfast.engine import Report, Terms
 from holdfast.faces import face
-from holdfast.journal import Change, Journal, names_of, refuse_across
+from holdfast.journal import Journal, names_of, refuse_across
 from holdfast.kinds.leases import Lease, Leases
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.tasks import Tasks

@@ -17,7 +17,7 @@ from holdfast.cli.speech import in_one_line
 from holdfast.kinds.task_records import Progress
 
 if TYPE_CHECKING:
-    from holdfast.journal import Change
+    from holdfast.changes import Change
 
 _STYLES = {"create": "green", "update": "yellow", "delete": "red", "purge": "red"}
 _KINDS = {"task_log": "task log"}

@@ -16,7 +16,8 @@ from holdfast.page import Page
 
 if TYPE_CHECKING:
     from holdfast.across import AcrossOwners
-    from holdfast.journal import Change, Journal
+    from holdfast.changes import Change
+    from holdfast.journal import Journal
     from holdfast.store import Store, StoreJournal
 
 T = TypeVar("T")

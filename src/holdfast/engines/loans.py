@@ -11,7 +11,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
@@ -166,6 +166,16 @@ class _Guarded(Transaction):
     def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:
         with self._body.step():
             return self.inner.fields(name, **values)
+
+    def each(self, name: str, values: Sequence[dict[str, Any]]) -> list[list[Row]]:
+        with self._body.step():
+            return self.inner.each(name, values)
+
+    def fields_of(
+        self, name: str, values: Sequence[dict[str, Any]]
+    ) -> list[dict[str, Any] | None]:
+        with self._body.step():
+            return self.inner.fields_of(name, values)
 
     def knows(self, name: str) -> bool:
         return self.inner.knows(name)

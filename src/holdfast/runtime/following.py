@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
+from holdfast.changes import Change
 from holdfast.engine import Engine
 from holdfast.errors import Closed
-from holdfast.journal import Change, Stretch
+from holdfast.journal import Stretch
 
 if TYPE_CHECKING:
     from holdfast.astore import AsyncStore

@@ -81,7 +81,7 @@ select cast(value as integer) from store where name = 'journal_floor'
 
 -- journal_page --
 -- Changes after a place, in order (of one owner, if given).
-select seq, kind, owner, no, op from change
+select seq, kind, owner, no, op, at, origin, actor, cause from change
 where seq > :after and (cast(:owner as text) is null or owner = :owner)
 order by seq limit :limit
 

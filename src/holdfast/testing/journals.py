@@ -24,7 +24,7 @@ from holdfast.testing.work import (
 )
 
 if TYPE_CHECKING:
-    from holdfast.journal import Change
+    from holdfast.changes import Change
 
 _WRITERS = 8
 _EACH = 12

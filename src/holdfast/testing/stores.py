@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
+from holdfast.changes import Change
 from holdfast.engine import Terms, Transaction
 from holdfast.errors import Fenced, Held, Refused
-from holdfast.journal import Change
 from holdfast.testing.contract import Contract
 from holdfast.testing.work import Boom, Place, add, drop, ids
 from holdfast.transaction import OpenTransaction

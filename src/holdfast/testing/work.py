@@ -14,13 +14,13 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from holdfast.changes import Change
 from holdfast.clock import Clock, SystemClock
 from holdfast.contract import Kind, Registry
 from holdfast.core import Core
 from holdfast.declared import registry
 from holdfast.engine import Loan, Options, Terms, Transaction, Unit, Work
 from holdfast.errors import Closed
-from holdfast.journal import Change
 from holdfast.limits import Limits
 from holdfast.store import Store
 

@@ -8,7 +8,7 @@ Always holds: when a transaction is over, nothing more is done through it.
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -173,12 +173,35 @@ class PostgresTransaction(Transaction):
             self._held.add(key)
 
     def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:
+        return self.fields_of(name, [values])[0]
+
+    def each(self, name: str, values: Sequence[dict[str, Any]]) -> list[list[Row]]:
+        return [self._wire.rows(result) for result in self._results(name, values)]
+
+    def fields_of(
+        self, name: str, values: Sequence[dict[str, Any]]
+    ) -> list[dict[str, Any] | None]:
+        found: list[dict[str, Any] | None] = []
+        names: list[str] = []
+        for result in self._results(name, values):
+            if not names:
+                columns = range(result.nfields)
+                names = [(result.fname(i) or b"").decode() for i in columns]
+            rows = self._wire.rows(result)
+            found.append(dict(zip(names, rows[0], strict=True)) if rows else None)
+        return found
+
+    def _results(self, name: str, values: Sequence[dict[str, Any]]) -> list[Any]:
+        """The results of a statement for each set of values, all sent at once."""
+        if not values:
+            return []
         what = self._shared.statements[name]
-        result = self._ask(what, in_order(what, values, self.terms.owner))
-        names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
-        for row in self._wire.rows(result):
-            return dict(zip(names, row, strict=True))
-        return None
+        for given in values:
+            self._send(what, in_order(what, given, self.terms.owner))
+        try:
+            return self._wire.settle()[-len(values) :]
+        except (psycopg.Error, Lost) as error:
+            self._fail(error)
 
     def ask(self, text: str) -> list[Row]:
         """The rows of a statement of the engine's own."""
