@@ -29,6 +29,8 @@ from holdfast.errors import OutcomeUnknown
 GROUP_UNITS = 60
 """Most units in one transaction: PostgreSQL keeps 64 subtransactions at hand."""
 _GROUP_SECONDS = 0.02
+_PUSHED_AT_ONCE = 8
+"""After so many statements the server gets to work, while more are made."""
 SHORT_LOCK_SECONDS = 0.05
 """How long a group waits for what it did not foresee."""
 _TRY_ALL = plain(
@@ -229,6 +231,8 @@ class Runner:
         try:
             unit.result = unit.work(tx)
             self.committer.stamp(tx)
+            if self.committer.wire.unpushed >= _PUSHED_AT_ONCE:
+                self.committer.wire.push()
         except (psycopg.Error, Lost):
             raise
         except BaseException as error:

@@ -103,6 +103,8 @@ class Wire:
         """What has not been answered: names of what is prepared, b"" for others."""
         self.waiting = 0
         """How many statements were sent since the last answer."""
+        self.unpushed = 0
+        """How many of these the server may not have got yet."""
         self._load = Transformer(link)
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
@@ -181,6 +183,15 @@ class Wire:
         self._load.set_pgresult(result)
         return self._load.load_rows(0, result.ntuples, tuple)
 
+    def push(self) -> None:
+        """Let the server begin with what was sent, while more of it is made."""
+        self.unpushed = 0
+        try:
+            self._pg.flush()
+        except psycopg.Error as error:
+            self.drop()
+            raise Lost(str(error)) from error
+
     def finish(self, what: Bound) -> bytes:
         """Run the last statement of a transaction, and say what the server calls it.
 
@@ -243,6 +254,7 @@ class Wire:
             self._pg.send_query_prepared(what.prepared, values or None)
         self._sent.append(b"")
         self.waiting += 1
+        self.unpushed += 1
 
     def _rested(self) -> list["pq.abc.PGresult"]:
         """Settle, so that the server calls itself idle, and measures for how long."""
@@ -273,6 +285,7 @@ class Wire:
         return result
 
     def _flush(self) -> None:
+        self.unpushed = 0
         while self._pg.flush():
             poll = select.poll()
             poll.register(self._pg.socket, select.POLLIN | select.POLLOUT)
