@@ -3,52 +3,17 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
 import holdfast
+from contested import PROMPT_SECONDS, positions, raw, said, store, url  # noqa: F401
 from crowd import Aside
-from holdfast.engines.postgres.target import target_of
 from holdfast.errors import TimedOut
-from postgres import fresh_schema, shared_url, until
+from postgres import until
 from turns import JOIN_SECONDS
-
-PROMPT_SECONDS = 0.5
-"""Half of what PostgreSQL lets pass before it looks for a deadlock."""
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    """A store with the sessions `a` and `b`, which no process has open."""
-    with fresh_schema() as made:
-        with holdfast.open(made) as store:
-            store.sessions.create(id="a")
-            store.sessions.create(id="b")
-        yield made
-        with holdfast.open(made) as store:
-            assert store.check().problems == ()
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[holdfast.Store]:
-    with holdfast.open(url) as opened:
-        yield opened
-
-
-def raw(url: str) -> psycopg.Connection[Any]:
-    schema = target_of(url.partition("://")[2], read_only=False).schema
-    return psycopg.connect(shared_url(), options=f"-c search_path={schema}")
-
-
-def positions(store: holdfast.Store, id: str) -> list[int]:
-    return [message.position for message in store.sessions.history(id)]
-
-
-def said(store: holdfast.Store, id: str) -> list[Any]:
-    return [message.content for message in store.sessions.history(id)]
 
 
 class Kept:

@@ -6,11 +6,7 @@ Always holds: an engine that was closed, or that a parent process opened before 
 serves nobody; an exit without a close is an orderly close.
 """
 
-import asyncio
-import atexit
-import os
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -27,6 +23,7 @@ from holdfast.engine import (
     Work,
     answer,
 )
+from holdfast.engines import living
 from holdfast.engines.checks import check
 from holdfast.engines.loans import Body, Loan
 from holdfast.engines.postgres.aside import Aside
@@ -85,7 +82,7 @@ class PostgresEngine:
         self._running = 0
         self._upkeep = Upkeep()
         self._why: Closed | None = None
-        _open_engines.add(self)
+        living.opened(self)
 
     # What a store asks of it, in the order of the protocol.
 
@@ -158,7 +155,7 @@ class PostgresEngine:
         """Whether the calling thread or task is inside a transaction of its own."""
         if not self._inside.anyone:
             return False
-        task = _current_task()
+        task = living.current_task()
         return self._inside.has(threading.get_ident()) or (
             task is not None and self._inside.has(task)
         )
@@ -194,7 +191,7 @@ class PostgresEngine:
             if self._why is not None:
                 return
             self._why = why = Closed(f"{self.place} was closed: open it again")
-        _open_engines.discard(self)
+        living.closed(self)
         self._lanes.close(why)
         with self._doing:
             self._doing.wait_for(lambda: self._running == 0)
@@ -283,32 +280,3 @@ class PostgresEngine:
     def _check(self, tx: Transaction) -> Report:
         assert isinstance(tx, PostgresTransaction)
         return check(tx.ask, self._parts)
-
-
-def _current_task() -> object:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # no event loop runs on this thread
-        return None
-
-
-_open_engines: "weakref.WeakSet[PostgresEngine]" = weakref.WeakSet()
-
-
-def _close_all() -> None:
-    for engine in list(_open_engines):
-        engine.close()
-
-
-def _disown_all() -> None:
-    for engine in list(_open_engines):
-        _disowned.append(engine)
-        engine.disown()
-    _open_engines.clear()
-
-
-_disowned: list[PostgresEngine] = []
-"""Kept from being collected: to end a parent's connections would end them for it."""
-
-atexit.register(_close_all)
-os.register_at_fork(after_in_child=_disown_all)

@@ -6,11 +6,7 @@ Always holds: an engine that was closed, or that a parent process opened before 
 serves nobody; an exit without a close is an orderly close.
 """
 
-import asyncio
-import atexit
-import os
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeVar
@@ -19,6 +15,7 @@ import apsw
 
 from holdfast.engine import Loan as LoanProtocol
 from holdfast.engine import Options, Part, Report, Terms, Transaction, Unit, Work
+from holdfast.engines import living
 from holdfast.engines.checks import check
 from holdfast.engines.loans import Loan
 from holdfast.engines.sqlite.binding import bound
@@ -75,7 +72,7 @@ class SqliteEngine:
         self._closing = threading.Lock()
         self._closed = False
         self._why: Closed | None = None
-        _open_engines.add(self)
+        living.opened(self)
 
     # What a store asks of it, in the order of the protocol.
 
@@ -140,7 +137,7 @@ class SqliteEngine:
         turn = None if self._writer is None else self._writer.turn
         if turn is None or (turn.inside is None and not turn.overdue):
             return False
-        task = _current_task()
+        task = living.current_task()
         return turn.has(threading.get_ident()) or (task is not None and turn.has(task))
 
     def watch(self, wake: Callable[[], None]) -> Callable[[], None]:
@@ -178,7 +175,7 @@ class SqliteEngine:
                 return
             self._closed = True
         self._why = why = Closed(f"{self.place} was closed: open it again")
-        _open_engines.discard(self)
+        living.closed(self)
         if self._writer is not None:
             self._writer.close(why)
         self._readers.close(why)
@@ -280,32 +277,5 @@ def _without_vfs(path: str) -> tuple[str, str | None]:
     return (found, vfs) if mark else (path, None)
 
 
-def _current_task() -> object:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # no event loop runs on this thread
-        return None
-
-
-_open_engines: "weakref.WeakSet[SqliteEngine]" = weakref.WeakSet()
-
-
-def _close_all() -> None:
-    for engine in list(_open_engines):
-        engine.close()
-
-
-def _disown_all() -> None:
-    for engine in list(_open_engines):
-        _disowned.append(engine)
-        engine.disown()
-    _open_engines.clear()
-
-
 _inherited: set[tuple[int, int]] = set()
 """The parent's files: SQLite takes the parent's locks on them for its own here."""
-_disowned: list[SqliteEngine] = []
-"""Kept from being collected: closing a parent's files could touch its locks."""
-
-atexit.register(_close_all)
-os.register_at_fork(after_in_child=_disown_all)
