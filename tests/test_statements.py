@@ -86,8 +86,20 @@ def recorded(monkeypatch, transaction):
 
         return record
 
+    def recording_many(method):
+        real = getattr(transaction, method)
+
+        def record(self, name, values):
+            for given in values:
+                ran.setdefault(name, set()).add(frozenset(given))
+            return real(self, name, values)
+
+        return record
+
     for method in CALLS:
         monkeypatch.setattr(transaction, method, recording(method))
+    for method in ("each", "fields_of"):
+        monkeypatch.setattr(transaction, method, recording_many(method))
     return ran
 
 
