@@ -61,6 +61,9 @@ def looks(path):
         ["sessions", path],
         ["tasks", path],
         ["log", path],
+        ["log", path, "session", "plan"],
+        ["log", path, "task", "book", "--full"],
+        ["diff", path, "--from", 0],
         ["tail", path, "--after", 0, "--limit", 5],
         ["check", path],
         ["guarantees"],
@@ -426,8 +429,8 @@ def test_help_and_version_end_with_0(run):
 
 
 def test_every_command_and_every_option_is_described(run):
-    commands = ["demo", "import chat", "sessions", "show", "tasks", "log", "tail",
-                "check", "guarantees"]  # fmt: skip
+    commands = ["demo", "import chat", "sessions", "show", "tasks", "log", "diff",
+                "tail", "check", "guarantees"]  # fmt: skip
     every = run("--help")[1]
     for command in commands:
         assert command.split()[0] in every
