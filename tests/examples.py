@@ -32,10 +32,13 @@ def furnish(store: Any, word: str) -> None:
     sessions.create(f"talk of {word}", id="talk", metadata=said, tags=tags)
     sessions.create(f"child of {word}", id="child", parent="talk")
     sessions.create(f"leased of {word}", id="leased")
+    sessions.begin_reply("child", text="so far", message_id="r1", metadata=said)
+    sessions.extend_reply("child", "r1", " and on")
     sessions.extend(
         "talk",
         [{"role": "user", "content": f"{n} {word}", "id": f"m{n}"} for n in (1, 2, 3)],
     )
+    sessions.summarize("talk", 1, f"summary of {word}")
     tasks.create(f"todo of {word}", id="todo", session="talk", tool="hammer")
     tasks.create(f"doing of {word}", id="doing", metadata={"of": word})
     tasks.start("doing")
@@ -55,12 +58,14 @@ def _something(result: object) -> bool:
 _NOTHING = _equals(Page([]))
 _LEASED = {"kind": "sessions", "id": "leased"}
 _TALK = {"id": "talk"}
+_REPLY = {"id": "child", "message_id": "r1"}
 _DOING = {"id": "doing"}
 
 EXAMPLES: dict[str, Example] = {
     "journal.advance": Example({"name": "reader", "to": 2}, _equals(2)),
     "journal.cursor": Example({"name": "reader"}, _equals(0)),
     "journal.head": Example({}, _something),
+    "journal.horizon": Example({}, _equals(0)),
     "journal.read": Example(
         {"after": 0, "limit": 20, "kinds": ["sessions", "task"], "id": "talk"},
         _NOTHING,
@@ -75,6 +80,33 @@ EXAMPLES: dict[str, Example] = {
     "leases.get": Example(_LEASED, _equals(None)),
     "leases.release": Example({**_LEASED, "fence": 1}, _equals(False)),
     "leases.renew": Example({**_LEASED, "fence": 1, "seconds": 9}, Fenced),
+    "sessions.admit": Example(
+        {
+            "id": "moved",
+            "created_at": "2024-02-29T12:00:00Z",
+            "updated_at": "2024-03-01T00:00:00+01:00",
+            "title": "moved",
+            "status": "archived",
+            "parent": "elsewhere",
+            "metadata": {"a": [1]},
+            "tags": ["x", "y"],
+            "max_context_messages": 5,
+            "first": 3,
+            "version": 9,
+            "forked_at": 4,
+        },
+        _something,
+    ),
+    "sessions.amend": Example(
+        {
+            **_TALK,
+            "message_id": "m2",
+            "content": ["amended"],
+            "metadata": {"a": 1},
+            "expect": 3,
+        },
+        NotFound,
+    ),
     "sessions.append": Example(
         {
             **_TALK,
@@ -86,8 +118,19 @@ EXAMPLES: dict[str, Example] = {
         },
         NotFound,
     ),
+    "sessions.begin_reply": Example(
+        {
+            **_TALK,
+            "role": "assistant",
+            "text": "so far",
+            "message_id": "r2",
+            "metadata": {"a": 1},
+        },
+        NotFound,
+    ),
     "sessions.clear": Example(_TALK, NotFound),
     "sessions.close": Example(_TALK, NotFound),
+    "sessions.context": Example({**_TALK, "messages": 2, "tokens": 50}, NotFound),
     "sessions.create": Example(
         {
             "title": "new",
@@ -100,6 +143,10 @@ EXAMPLES: dict[str, Example] = {
         NotFound,
     ),
     "sessions.delete": Example(_TALK, _equals(False)),
+    "sessions.end_reply": Example(
+        {**_REPLY, "content": ["all of it"], "metadata": {"a": 1}}, NotFound
+    ),
+    "sessions.extend_reply": Example({**_REPLY, "text": " and on", "at": 13}, NotFound),
     "sessions.extend": Example(
         {
             **_TALK,
@@ -110,6 +157,10 @@ EXAMPLES: dict[str, Example] = {
             "expect": 3,
         },
         NotFound,
+    ),
+    "sessions.family": Example({**_TALK, "limit": 5}, NotFound),
+    "sessions.fork": Example(
+        {**_TALK, "at": 2, "title": "new", "new_id": "new"}, NotFound
     ),
     "sessions.get": Example(_TALK, NotFound),
     "sessions.history": Example(_TALK, NotFound),
@@ -126,6 +177,12 @@ EXAMPLES: dict[str, Example] = {
         {**_TALK, "last": 5, "before": 4, "after": 1}, NotFound
     ),
     "sessions.pop": Example(_TALK, NotFound),
+    "sessions.summaries": Example({**_TALK, "limit": 5}, NotFound),
+    "sessions.summarize": Example(
+        {**_TALK, "upto": 2, "text": "so far", "created_at": "2026-11-19T18:00Z"},
+        NotFound,
+    ),
+    "sessions.render": Example({**_TALK, "form": "json"}, NotFound),
     "sessions.update": Example(
         {
             **_TALK,
@@ -207,7 +264,8 @@ def example(name: str) -> Example:
 def dump(store: Any, owner: str | None = None) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table (or those of one owner), as the engine has it.
 
-    Read through the store's own engine: another open file would drop its locks.
+    Without indexes, which are made from them. Read through the store's own engine:
+    another open file would drop its locks.
     """
 
     core = store._core
@@ -229,9 +287,11 @@ def dump(store: Any, owner: str | None = None) -> dict[str, list[dict[str, Any]]
 
 
 _SQLITE = """select t.name, c.name from sqlite_schema t
-    join pragma_table_info(t.name) c where t.type = 'table' order by t.name, c.cid"""
+    join pragma_table_info(t.name) c where t.type = 'table'
+    and t.name <> 'derived' and t.name not glob 'search*' order by t.name, c.cid"""
 _POSTGRES = """select table_name, column_name from information_schema.columns
-    where table_schema = current_schema() and table_name <> 'receipt'
+    where table_schema = current_schema()
+    and table_name not in ('receipt', 'derived', 'search')
     order by table_name, ordinal_position"""
 """Every column of every table that says what a store holds."""
 

@@ -32,7 +32,7 @@ CONTRACT = """
     alter table session drop column max_context_messages;
     drop table nap;
 """
-_FIRST = "    first integer not null,\n"
+_FIRST = "    line integer,\n"
 _WINDOW = "    max_context_messages integer,\n"
 _TAGS = "create table session_tag ("
 _EXPANDED = {

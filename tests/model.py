@@ -1,12 +1,14 @@
 """A model of sessions, tasks and leases: plain dicts, and the rules written once more.
 
 `Model.apply` does an operation or raises the error that holdfast must raise. It shares
-no code with holdfast but the errors' classes.
+no code with holdfast but the errors' classes. Sessions that share a message have the
+very same dict, which is never changed: whoever changes a message has another one.
 """
 
 import copy
 from typing import Any
 
+import showing
 from holdfast import errors
 
 MOVES = {
@@ -33,6 +35,8 @@ class Model:
     def __init__(self) -> None:
         self.now = 0
         self.state: dict[str, dict[str, Any]] = {}
+        self.scattered = False
+        """Whether messages were ever in many places: shared, or in parts."""
         self._born = 0
 
     def of(self, owner: str) -> dict[str, Any]:
@@ -43,6 +47,10 @@ class Model:
     def save(self) -> dict[str, dict[str, Any]]:
         """Everything, as it is now."""
         return copy.deepcopy(self.state)
+
+    def past(self) -> "Model":
+        """The model as it is now, which stays so."""
+        return copy.deepcopy(self)
 
     def newest_first(self, owner: str, kind: str) -> list[tuple[str, Any]]:
         """An owner's records and their ids, in the order of lists."""
@@ -100,9 +108,42 @@ class Model:
     # Sessions.
 
     def _sessions_create(self, id: str, **said: Any) -> int:
-        return self._add(
-            "sessions", id, said, status="active", version=0, messages=[], last=0
-        )
+        new = {"messages": [], "summaries": {}, "last": 0, "forked_at": None}
+        return self._add("sessions", id, said, status="active", version=0, **new)
+
+    def _sessions_fork(
+        self, id: str, new_id: str, at: int | None = None, title: str | None = None
+    ) -> int:
+        source = self._found("sessions", id)
+        title = source["title"] if title is None else title
+        there = self._tables["sessions"].get(new_id)
+        if there is not None:
+            wanted = (id, title, there["forked_at"] if at is None else at)
+            if (there["parent"], there["title"], there["forked_at"]) != wanted or (
+                there["forked_at"] is None
+            ):
+                raise Wrong(errors.AlreadyExists)
+            return there["version"]
+        at = source["last"] if at is None else at
+        if not source["last"] - len(source["messages"]) <= at <= source["last"]:
+            raise Wrong(errors.Refused)
+        self.scattered = True
+        brought = ("metadata", "tags", "max_context_messages")
+        said = {name: source[name] for name in brought}
+        begun = [
+            {**m, "parts": [m["content"]]}
+            if m["parts"]
+            else {**m}
+            if m["partial"]
+            else m
+            for m in source["messages"]
+            if m["position"] <= at
+        ]
+        told = sorted(upto for upto in source["summaries"] if upto <= at)[-1:]
+        new = {"messages": begun, "last": at, "version": at, "forked_at": at}
+        new["summaries"] = {upto: source["summaries"][upto] for upto in told}
+        said |= {"title": title, "parent": id}
+        return self._add("sessions", new_id, said, status="active", **new)
 
     def _sessions_update(self, id: str, expect: int | None = None, **new: Any) -> int:
         session = self._writable("sessions", id)
@@ -145,10 +186,7 @@ class Model:
         if fresh:
             self._expected(session, expect)
         for draft in fresh:
-            session["last"] += 1
-            session["version"] += 1
-            kept = {**draft, "position": session["last"]}
-            session["messages"].append(kept)
+            self._say(session, **{"partial": False, **draft})
         places = {m["id"]: m["position"] for m in session["messages"]}
         return [places[draft["id"]] for draft in messages]
 
@@ -158,14 +196,114 @@ class Model:
             return None
         session["last"] -= 1
         session["version"] += 1
+        self._forget(session, beyond=session["last"])
         return session["messages"].pop()["position"]
+
+    def _sessions_amend(
+        self, id: str, message_id: str, content: Any, expect: int | None = None
+    ) -> int:
+        session, message = self._message(id, message_id)
+        if message["partial"]:
+            raise Wrong(errors.Refused)
+        if message["content"] != content:
+            self._expected(session, expect)
+            self._put(session, {**message, "content": content})
+            session["version"] += 1
+            self._forget(session, beyond=message["position"] - 1)
+        return message["position"]
 
     def _sessions_clear(self, id: str) -> int:
         session = self._writable("sessions", id)
         count = len(session["messages"])
         session["messages"] = []
         session["version"] += bool(count)
+        self._forget(session, beyond=0)
         return count
+
+    def _sessions_begin_reply(
+        self, id: str, message_id: str, role: str = "assistant", text: str = ""
+    ) -> int:
+        session = self._writable("sessions", id)
+        there = {message["id"]: message for message in session["messages"]}
+        if message_id not in there:
+            said = {"id": message_id, "role": role, "content": text}
+            return self._say(session, partial=True, **said)
+        message = there[message_id]
+        if not message["partial"] or message["role"] != role:
+            raise Wrong(errors.AlreadyExists)
+        if not isinstance(message["content"], str):
+            raise Wrong(errors.Refused)
+        return message["position"]
+
+    def _sessions_extend_reply(
+        self, id: str, message_id: str, text: str, at: int | None = None
+    ) -> int:
+        session, message = self._message(id, message_id)
+        parts, said = message["parts"], message["content"]
+        if not parts:
+            raise Wrong(errors.Refused)
+        if at is not None and at != len(said):
+            if at > len(said) or not text.startswith(said[at:]):
+                raise Wrong(errors.Conflict)
+            text = text.removeprefix(said[at:])
+        if text:
+            self.scattered = True
+            grown = {"content": said + text, "parts": [*parts, text]}
+            self._put(session, {**message, **grown})
+        return len(said + text)
+
+    def _sessions_end_reply(self, id: str, message_id: str, **said: Any) -> int:
+        session, message = self._message(id, message_id)
+        content = said.get("content", message["content"])
+        if message["partial"]:
+            whole = {"content": content, "partial": False, "parts": []}
+            self._put(session, {**message, **whole})
+            session["version"] += 1
+            if content != message["content"]:
+                self._forget(session, beyond=message["position"] - 1)
+        elif content != message["content"]:
+            raise Wrong(errors.Refused)
+        return message["position"]
+
+    def _sessions_summarize(self, id: str, upto: int, text: str) -> int:
+        session = self._writable("sessions", id)
+        if upto not in {message["position"] for message in session["messages"]}:
+            raise Wrong(errors.Refused)
+        session["summaries"][upto] = text
+        return upto
+
+    def _sessions_summaries(self, id: str) -> list[tuple[int, str]]:
+        told = self._found("sessions", id)["summaries"]
+        return sorted(told.items(), reverse=True)
+
+    def _sessions_context(self, id: str, **limits: Any) -> showing.Context:
+        return showing.context(self._found("sessions", id), **limits)
+
+    def _message(self, id: str, message_id: str) -> tuple[Any, dict[str, Any]]:
+        session = self._writable("sessions", id)
+        for message in session["messages"]:
+            if message["id"] == message_id:
+                return session, message
+        raise Wrong(errors.NotFound)
+
+    def _say(self, session: dict[str, Any], **said: Any) -> int:
+        """Add a message at the end; of one that may grow, its parts are known."""
+        grows = said["partial"] and isinstance(said["content"], str)
+        session["last"] += 1
+        session["version"] += 1
+        parts = [said["content"]] if grows else []
+        session["messages"].append(
+            {**said, "parts": parts, "position": session["last"]}
+        )
+        return session["last"]
+
+    def _put(self, session: dict[str, Any], message: dict[str, Any]) -> None:
+        said = session["messages"]
+        said[message["position"] - said[0]["position"]] = message
+
+    def _forget(self, session: dict[str, Any], *, beyond: int) -> None:
+        told = session["summaries"]
+        session["summaries"] = {upto: told[upto] for upto in told if upto <= beyond}
 
     # Tasks.
 

@@ -61,6 +61,9 @@ def looks(path):
         ["sessions", path],
         ["tasks", path],
         ["log", path],
+        ["log", path, "session", "plan"],
+        ["log", path, "task", "book", "--full"],
+        ["diff", path, "--from", 0],
         ["tail", path, "--after", 0, "--limit", 5],
         ["check", path],
         ["guarantees"],
@@ -325,6 +328,11 @@ def test_output_that_nobody_reads_ends_the_command_quietly(tmp_path):
             assert child.wait() == 141
 
 
+def test_a_tail_of_no_changes_is_not_understood(path, run):
+    status, out, errors = run("tail", path, "--after", 0, "--limit", 0)
+    assert (status, out, "--limit" in errors) == (2, "", True)
+
+
 def test_check_says_what_is_there_and_that_nothing_is_wrong(path, run):
     status, out, _ = run("check", path)
     assert status == 0
@@ -350,6 +358,7 @@ def test_guarantees_names_every_kind_and_its_promise(run):
     _, out, _ = run("guarantees")
     assert "sessions" in out
     assert "durable" in out
+    assert "in the past" in out
     table = json.loads(run("guarantees", "--json")[1])["guarantees"]
     assert {"kind", "promise", "acknowledged"} <= table[0].keys()
 
@@ -426,8 +435,10 @@ def test_help_and_version_end_with_0(run):
 
 
 def test_every_command_and_every_option_is_described(run):
-    commands = ["demo", "import chat", "sessions", "show", "tasks", "log", "tail",
-                "check", "guarantees"]  # fmt: skip
+    commands = ["demo", "import chat", "import sessions", "import active-mirror",
+                "sessions", "show", "tasks", "log", "diff", "tail", "check", "search",
+                "export", "render", "copy", "fork", "trim", "migrate",
+                "guarantees"]  # fmt: skip
     every = run("--help")[1]
     for command in commands:
         assert command.split()[0] in every

@@ -113,11 +113,32 @@ def test_a_follower_that_is_cut_keeps_neither_its_effect_nor_its_place(open_stor
 
 @pytest.mark.parametrize("name", ["sessions.clear", "sessions.delete"])
 def test_a_large_deletion_that_is_cut_leaves_every_message(ada, name, monkeypatch):
-    monkeypatch.setattr("holdfast.kinds.messages._SWEPT_AT_ONCE", 2)
+    monkeypatch.setattr("holdfast.kinds.histories._SWEPT_AT_ONCE", 2)
     for engine in (SqliteTransaction, PostgresTransaction):
         monkeypatch.setattr(engine, "untidy", lambda tx: None)
     cut_everywhere(ada, lambda: ada.call(name, {"id": "talk"}))
     assert [row["kind"] for row in dump(ada)["leftover"]] == ["sessions"]
+
+
+@pytest.mark.parametrize("of", ["talk", "fork"])
+@pytest.mark.parametrize("name", ["pop", "clear", "delete", "amend", "fork"])
+def test_what_forks_share_is_whole_wherever_an_operation_is_cut(
+    ada, of, name, monkeypatch
+):
+    for engine in (SqliteTransaction, PostgresTransaction):
+        monkeypatch.setattr(engine, "untidy", lambda tx: None)
+    ada.sessions.fork("talk", new_id="fork")
+    other = {"talk": "fork", "fork": "talk"}[of]
+    before = list(ada.sessions.history(other))
+    given = {"id": of, **MORE.get(name, {})}
+    assert cut_everywhere(ada, lambda: ada.call(f"sessions.{name}", given)) > 3
+    assert list(ada.sessions.history(other)) == before
+
+
+MORE = {
+    "amend": {"message_id": "m2", "content": "amended"},
+    "fork": {"at": 2, "new_id": "new"},
+}
 
 
 def test_an_interrupt_leaves_nothing_either(open_store):

@@ -207,6 +207,63 @@ class CutHere(Exception):
     """Where a test cuts an operation."""
 
 
+MARKED = SQL.replace(
+    "create index note_newest",
+    """create table mark (
+    no integer primary key,
+    owner text not null,
+    color text not null,
+    unique (owner, color)
+) strict;
+create index note_newest""",
+)
+MARKED += """
+-- mark_add --
+-- Keep a mark.
+insert into mark (no, owner, color) values (:no, :owner, :color)
+
+-- mark_drop --
+-- Forget a mark.
+delete from mark where owner = :owner and color = :color
+"""
+
+
+class Marks(Notes):
+    """Values under keys, and marks of which no one says what they are of."""
+
+    @holdfast.operation
+    def mark(self, color: str) -> None:
+        """Keep a mark."""
+        no = self.tx.new_no()
+        self.tx.put("mark_add", no=no, owner=self.owner, color=color)
+
+    @holdfast.operation
+    def wipe(self, color: str) -> None:
+        """Forget a mark."""
+        self.tx.put("mark_drop", owner=self.owner, color=color)
+
+
+@pytest.fixture
+def marks(forgotten):
+    """The kind `notes` with marks, declared before the test's store is opened."""
+    return holdfast.kind("notes", sql=MARKED, json=["body"])(Marks)
+
+
+def test_a_row_that_belongs_to_no_record_differs_by_itself(marks, store):
+    store.notes.mark("red")
+    moment = store.moment()
+    store.notes.mark("blue")
+    store.notes.wipe("red")
+    store.notes.put("a", 1)
+    found = [(d.kind, d.op, d.id, d.before, d.after) for d in store.diff(moment)]
+    red, blue = ({"owner": "", "color": color} for color in ("red", "blue"))
+    assert found[:2] == [
+        ("mark", "create", None, None, blue),
+        ("mark", "delete", None, red, None),
+    ]
+    assert found[2][:3] == ("note", "create", "a")
+
+
 @pytest.fixture
 def cut(monkeypatch):
     """Has the n-th statement from now fail before it runs (0: none does)."""

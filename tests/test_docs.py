@@ -29,8 +29,11 @@ from holdfast.cli import main
 from holdfast.cli.app import build
 from holdfast.runtime.following import Follower
 from holdfast.runtime.leasing import HeldLease
+from holdfast.runtime.replying import Reply
+from holdfast.runtime.talking import Talk
 from holdfast.runtime.working import Work
-from holdfast.store import Store, StoreJournal, StoreTasks
+from holdfast.shown import StoreJournal, StoreSessions, StoreTasks
+from holdfast.store import Store
 from holdfast.transaction import OpenTransaction
 from page_servers import with_servers
 
@@ -40,15 +43,21 @@ OWN_KIND = pages.ROOT / "docs" / "how-to" / "your-own-kind.md"
 SHOWN_CLASSES = {
     "store": Store,
     "journal": StoreJournal,
+    "sessions": StoreSessions,
     "tasks": StoreTasks,
     "tx": OpenTransaction,
     "lease": HeldLease,
     "work": Work,
+    "reply": Reply,
+    "talk": Talk,
     "follower": Follower,
     "across": AcrossOwners,
 }
 """What users hold in hand, by the name that the reference has for it."""
-NOT_FOR_USERS = {"store.perform"}
+NOT_FOR_USERS = {
+    *("store.perform", "store.begin"),
+    *("reply.beat", "reply.finish", "reply.leave"),
+}
 
 
 class Reader:
@@ -160,6 +169,7 @@ def test_every_code_block_of_the_page_runs_as_shown(page, tmp_path, monkeypatch)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("HOLDFAST_STORE", raising=False)
     monkeypatch.setattr(declared, "_declared", dict(declared._declared))
+    monkeypatch.setattr(declared, "_indexes", dict(declared._indexes))
     monkeypatch.setattr(declared, "_current", [])
     with with_servers(page.read_text(encoding="utf-8")) as text:
         Reader(page, text, tmp_path).follow()

@@ -154,6 +154,22 @@ def test_a_time_without_a_zone_is_refused(at):
         edges.time_of(at, "created_before", LIMITS)
 
 
+@pytest.mark.parametrize(
+    "at", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"]
+)
+def test_a_time_that_no_calendar_has_in_utc_is_refused(store, at):
+    store.sessions.create(id="s")
+    said = {"role": "user", "content": "x", "created_at": at}
+    for late in (
+        lambda: store.sessions.admit("t", created_at=at),
+        lambda: store.sessions.extend("s", [said]),
+        lambda: store.sessions.list(created_before=at),
+    ):
+        with pytest.raises(errors.WrongType, match="years 1 to 9999"):
+            late()
+    assert [session.id for session in store.sessions.list()] == ["s"]
+
+
 @pytest.mark.parametrize("value", [True, False, "3", 1.0, None, 2**53 + 1, -1, [1]])
 def test_a_count_is_a_whole_number_and_no_boolean(value):
     with pytest.raises(errors.WrongType, match="^before: "):

@@ -125,7 +125,10 @@ def test_a_made_up_migration_gives_the_tables_of_a_new_store(start, end, options
 
 def versions_run(url):
     with looking(url) as connection:
-        return connection.execute("select kind, version from migration").fetchall()
+        return connection.execute(
+            "select kind, version from migration "
+            "where kind not in ('derived', 'search') order by 1, 2"
+        ).fetchall()
 
 
 def test_a_migration_reaches_the_rows_behind_row_level_security():

@@ -119,6 +119,17 @@ def test_a_number_that_leaves_a_gap_is_found_by_a_check(raw, path):
         assert "some are missing" in " ".join(store.check().problems)
 
 
+def test_a_records_history_leads_past_no_change_that_has_no_moment_yet(raw, path):
+    for title in "abc":
+        raw.execute("update session set title = ? where id = 's2'", (title,))
+    with holdfast.open(path) as store:
+        page = store.changes("sessions", "s2", limit=2)
+        assert ([c.op for c in page], page.cursor) == (["create"], None)
+        store.sessions.update("s2", title="d")
+        page = store.changes("sessions", "s2")
+        assert [c.after["title"] for c in page] == ["two", "a", "b", "c", "d"]
+
+
 def test_what_is_below_the_floor_may_be_trimmed_and_nothing_else(raw, path):
     raw.execute("update store set value = '2' where name = 'journal_floor'")
     with pytest.raises(apsw.ConstraintError):

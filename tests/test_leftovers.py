@@ -1,11 +1,16 @@
 """Much that is deleted is out of sight at once, and goes from the file in slices."""
 
+import psycopg
 import pytest
 
+import holdfast
+from crowd import Aside
 from examples import dump
 from holdfast.engine import Terms, Transaction
 from holdfast.engines.sqlite.transaction import SqliteTransaction
+from holdfast.kinds import histories
 from holdfast.page import Page
+from postgres import fresh_schema, shared_url, until
 
 
 @pytest.fixture
@@ -104,6 +109,37 @@ def test_a_session_of_many_that_was_deleted_is_gone_at_once(talk, store):
     finish(store)
     assert stored(store) == (1, 0)
     assert contents(talk) == ["new"]
+
+
+def test_a_session_deleted_while_it_is_swept_is_gone_to_the_last_message(monkeypatch):
+    """On a server one transaction waits for the rows that another deletes."""
+    monkeypatch.setattr(histories, "_SWEPT_AT_ONCE", 2)
+    with fresh_schema() as url, holdfast.open(url) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(histories.Histories, "tidy", lambda kind, limit: False)
+            store.sessions.create(id="s")
+            fill(store.sessions, 5)
+            store.sessions.clear("s")
+            store.sessions.append("s", "user", "last")
+            deleting = deleted_behind_a_sweep(store, url)
+            assert deleting.result() is True
+        finish(store)
+        assert stored(store) == (0, 0)
+
+
+def deleted_behind_a_sweep(store, url):
+    """The deletion of a session that waits for what sweeps its cleared messages."""
+    schema = url.partition("schema=")[2]
+    blocked = "select pid from pg_stat_activity where %s = any(pg_blocking_pids(pid))"
+    with psycopg.connect(shared_url()) as sweep:
+        sweep.execute(f"set search_path = {schema}")
+        sweep.execute("delete from message where position <= 5")
+        sweep.execute("delete from leftover")
+        deleting = Aside(lambda: store.sessions.delete("s"))
+        with psycopg.connect(shared_url(), autocommit=True) as look:
+            pid = sweep.info.backend_pid
+            until(lambda: look.execute(blocked, [pid]).fetchall())
+    return deleting
 
 
 @pytest.mark.usefixtures("untidied")

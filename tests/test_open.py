@@ -7,10 +7,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+import examples
 import holdfast
+from conftest import place_on
 from holdfast.clock import to_us
 from holdfast.engines.sqlite.place import refuse_network
 from holdfast.errors import (
@@ -25,6 +28,7 @@ from holdfast.errors import (
 )
 from holdfast.schema import format as formats
 from killing import Worker
+from later import NEXT, holdfast_of
 from turns import joined, turn_held
 
 
@@ -367,3 +371,66 @@ def test_a_look_at_a_store_leaves_nothing_beside_it(tmp_path):
         with pytest.raises(Refused):
             store.sessions.create(id="more")
     assert [found.name for found in tmp_path.iterdir()] == ["agent.db"]
+
+
+def formats_said(place: str) -> tuple[int, int]:
+    """The oldest versions that may read a store, and write it."""
+    with holdfast.open(place) as store:
+        found = examples.dump(store)["store"]
+    said = {str(row["name"]): row["value"] for row in found}
+    return int(said["reads_from"]), int(said["writes_from"])
+
+
+@pytest.mark.parametrize("engine", ["file", "postgres"])
+@pytest.mark.parametrize("what", ["fork", "partial"])
+def test_what_an_older_holdfast_would_not_see_keeps_it_away(tmp_path, engine, what):
+    with place_on(engine, tmp_path) as place:
+        with holdfast.open(place) as store:
+            store.sessions.create(id="talk")
+            store.sessions.fork("talk")
+            store.sessions.append("talk", "user", "said")
+            store.sessions.amend("talk", store.sessions.messages("talk")[0].id, "so")
+        assert formats_said(place) == (1, 1)
+        with holdfast.open(place) as store:
+            if what == "fork":
+                store.sessions.fork("talk")
+            else:
+                store.sessions.begin_reply("talk", text="so far")
+            with (
+                mock.patch.object(formats, "VERSION", formats.SHARING - 1),
+                pytest.raises(TooNew),
+            ):
+                holdfast.open(place, read_only=True)
+            store.sessions.fork("talk")
+        assert formats_said(place) == (formats.SHARING, formats.SHARING)
+
+
+def test_an_older_writer_writes_nothing_more_after_a_fork(path):
+    with holdfast.open(path) as store:
+        store.sessions.create(id="talk")
+        store.sessions.append("talk", "user", "said")
+        with mock.patch.object(formats, "VERSION", formats.SHARING - 1):
+            store.sessions.append("talk", "user", "too")
+            store.sessions.fork("talk")
+            with pytest.raises(TooNew):
+                store.sessions.append("talk", "user", "late")
+
+
+def test_who_was_kept_away_stays_away_in_copies_and_after_migrations(path, tmp_path):
+    with holdfast.open(path) as store:
+        store.sessions.create(id="talk")
+        store.sessions.append("talk", "user", "said")
+        store.sessions.fork("talk")
+    copy = str(tmp_path / "copy.db")
+    holdfast.copy(path, copy)
+    with holdfast_of(NEXT):
+        holdfast.open(path).close()
+    with sqlite3.connect(path) as file:
+        (version,) = file.execute("select value from store where name = 'version'")
+    file.close()
+    assert version == (str(NEXT),)
+    for place in (path, copy):
+        with sqlite3.connect(place) as file:
+            said = dict(file.execute("select name, value from store"))
+        file.close()
+        assert (said["reads_from"], said["writes_from"]) == ("3", "3")

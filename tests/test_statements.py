@@ -15,27 +15,65 @@ import pytest
 
 import holdfast
 from holdfast import clock as clocks
-from holdfast import errors
+from holdfast import errors, indexes
 from holdfast.declared import registry
 from holdfast.engines.sqlite.connection import connect
 from holdfast.engines.sqlite.transaction import SqliteTransaction
 from holdfast.schema.catalog import catalog
-from holdfast.schema.statements import parse, shipped
+from holdfast.schema.past import Statements
+from holdfast.schema.statements import overrides, parse, shipped
 from test_journal import MADE
 
 STATEMENTS = catalog(registry().parts())
 SOURCE = Path(holdfast.__file__).parent
 CALLS = {"one", "all", "run", "put", "fields"}
-BY_NAME = re.compile(r"_(exists|owners|now|before|until)$")
+BY_NAME = re.compile(
+    r"_(exists|owners|now|before|until|known|numbers|seqs|back|as_was"
+    r"|gone|within|placed|touched|trim|weight|left_line|past)$|^search_\w+_(page|changed|row|left)$"
+)
 """Statements whose names are put together from a kind's or a table's."""
+FOR_EVERY_TABLE = re.compile(
+    r"_(known|numbers|seqs|back|as_was|gone|within|placed|touched)$"
+)
+"""Made for all tables alike, of which some do without some."""
+
+WHOLE = {
+    name: said
+    for name, said in STATEMENTS.items()
+    if not name.endswith(("_fields", "_past"))
+}
+"""Those that can be run by themselves, and now."""
 
 # Each reads more than it gives back; why that is right stands beside it.
 SCANS = {
     "journal_head": "the end of the table, by its number",
     "journal_newest": "from the end of the table, to the newest moment",
+    "journal_reach": "the beginning of the table, by its number",
+    "journal_counts": "what the journal costs: all of it is counted",
+    "journal_sizes": "what the journal costs: the pages of its tables",
     "leftover_any": "whether there is a first row",
+    "message_shown_in": "the sessions that share one message",
+    "session_usage": "the lines of an owner's sessions, which it has just found",
+    "search_find": "by the words, in FTS5's own index",
+    "search_forget": "by the number, in FTS5's own table",
 }
-SORTS = {}
+SORTS = {
+    "message_shown_in": "the sessions that share one message",
+    "journal_counts": "one row a kind",
+    "journal_sizes": "one row a table",
+    "line_shown": "one row for all forks that begin at one message",
+    "session_usage": "the lines of an owner's forks, each counted once",
+    "session_lines": "one row a line that a session had",
+}
+UNLIMITED = {
+    "task_counts": "one row a status",
+    "line_shown": "one row for all forks that begin at one message",
+    "session_lines": "one row a line that a session had",
+    "session_last": "one row",
+    "message_touched": "what a revert puts back, within `limits.revert`",
+    "message_part_touched": "what a revert puts back, within `limits.revert`",
+    "segment_lines": "one row a fork of a fork",
+}
 
 
 def literal_calls():
@@ -65,6 +103,21 @@ def test_the_source_gives_each_statement_the_parameters_that_it_names():
     assert seen > 40
 
 
+def test_what_is_another_statement_in_the_past_is_one_now():
+    past = [name for name in STATEMENTS if name.endswith("_past")]
+    assert "session_get_past" in past
+    for name in past:
+        now = STATEMENTS[name.removesuffix("_past")]
+        assert STATEMENTS[name].parameters <= now.parameters, name
+
+
+def test_no_statement_joins_by_a_comma():
+    """Of what stands behind one, a store as of a moment would read the present."""
+    listed = re.compile(r"\bfrom\s+[a-z_]+(\s+[a-z_]+)?\s*,")
+    every = [*STATEMENTS.items(), *overrides("postgres").items()]
+    assert [name for name, statement in every if listed.search(statement.text)] == []
+
+
 def test_every_statement_is_used_somewhere():
     text = "".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
     sql = "".join(shipped(kind) for kind in ("journal", "leases", "sessions", "tasks"))
@@ -90,6 +143,7 @@ def recorded(monkeypatch, transaction):
         real = getattr(transaction, method)
 
         def record(self, name, values):
+            values = list(values)
             for given in values:
                 ran.setdefault(name, set()).add(frozenset(given))
             return real(self, name, values)
@@ -98,7 +152,7 @@ def recorded(monkeypatch, transaction):
 
     for method in CALLS:
         monkeypatch.setattr(transaction, method, recording(method))
-    for method in ("each", "fields_of"):
+    for method in ("each", "fields_of", "put_each"):
         monkeypatch.setattr(transaction, method, recording_many(method))
     return ran
 
@@ -110,6 +164,10 @@ def exercise(store, clock):
         store.call(name, args)
     talk = store.sessions.create(tags=["a"], parent="c").id
     store.sessions.extend(talk, [{"role": "user", "content": n} for n in range(5)])
+    store.sessions.admit("moved", created_at="2020-01-01T00:00:00Z")
+    stream_replies(store, talk)
+    fork_sessions(store)
+    show_contexts(store, talk)
     task = store.tasks.create("one", session=talk, tool="web").id
     with store.lease("tasks", task, seconds=5) as lease:
         lease.store.tasks.start(task)
@@ -118,6 +176,43 @@ def exercise(store, clock):
     clock.advance(2)
     read_lists(store, talk)
     read_records(store, talk, task)
+
+
+def stream_replies(store, talk):
+    for id in (store.sessions.begin_reply(talk).id, "r"):
+        store.sessions.begin_reply(talk, message_id=id)
+        store.sessions.extend_reply(talk, id, "so far")
+        store.sessions.end_reply(talk, id)
+
+
+def show_contexts(store, talk):
+    for text in ("so far", "so far, so good"):
+        store.sessions.summarize(talk, 2, text)
+    store.sessions.context(talk)
+    store.sessions.context(talk, messages=2)
+    store.sessions.summaries(talk)
+
+
+def fork_sessions(store):
+    sessions = store.sessions
+    sessions.create(id="root")
+    sessions.extend("root", [{"role": "user", "content": n} for n in range(3)])
+    made = sessions.append("root", "user", "made").id
+    growing = sessions.begin_reply("root").id
+    sessions.summarize("root", 2, "two")
+    for id in ("branch", "twig"):
+        sessions.fork("root", new_id=id)
+    sessions.amend("root", made, "shared by others")
+    sessions.amend("root", made, "its own")
+    sessions.extend_reply("root", growing, "in a line that was left")
+    for message_id in (made, "unknown"):
+        sessions.append("branch", "user", "made", message_id=message_id)
+    sessions.messages("branch", 3)
+    list(sessions.history("branch"))
+    sessions.family("root")
+    for _ in range(4):
+        sessions.pop("branch")
+    sessions.clear("twig")
 
 
 LISTS = {
@@ -150,38 +245,98 @@ def read_records(store, talk, task):
     store.run(lambda tx: 1, once="key")
     store.journal.cursor("index")
     list(store.journal.read(limit=1000))
+    search(store, task)
     store.owners()
     store.usage()
     store.check()
+    trim(store)
+
+
+def trim(store):
+    """Some of the past, by hand and by each limit."""
+    store.journal.trim(2)
+    store.journal.keep(max_age_seconds=1, max_changes=5, max_bytes=10_000)
+    store.journal.trim()
+    store.journal.stats()
+    store.journal.keep()
+
+
+def search(store, task):
+    store.search("one")
+    store.tasks.update(task, description="two")
+    store.sessions.create("two", id="two")
+    store.sessions.append("two", "user", "two")
+    store.sessions.fork("two")
+    store.sessions.delete("two")
+    store.search("two")
+    store.as_of(store.moment()).search("two")
+    store.rebuild()
+
+
+def put_records_back(store):
+    moment = store.moment()
+    store.sessions.create(id="back", tags=["a"])
+    store.sessions.extend("back", [{"role": "user", "content": n} for n in range(3)])
+    store.sessions.summarize("back", 1, "one")
+    store.tasks.create("back", id="back")
+    store.tasks.log("back", "line")
+    made = store.moment()
+    store.sessions.pop("back")
+    store.tasks.start("back")
+    for when in (made, moment, made):
+        store.revert(when, ids=["back"])
+    store.sessions.fork("back", new_id="onwards")
+    store.sessions.amend("back", store.sessions.messages("back")[0].id, "other")
+    store.revert(made)
+    for kind in ("sessions", "tasks"):
+        store.changes(kind, "back")
+    for when in (moment, made):
+        store.diff(when)
 
 
 def exercise_in_slices(store, clock, monkeypatch):
     """All of it, and what is deleted a slice at a time."""
-    from holdfast.kinds import messages, tasks  # noqa: PLC0415
+    from holdfast.kinds import histories, tasks  # noqa: PLC0415
 
-    monkeypatch.setattr(messages, "_SWEPT_AT_ONCE", 2)
+    monkeypatch.setattr(histories, "_SWEPT_AT_ONCE", 2)
     monkeypatch.setattr(tasks, "_SWEPT_AT_ONCE", 1)
+    monkeypatch.setattr(indexes, "_BIG_BYTES", 0)
     exercise(store, clock)
+    put_records_back(store)
     store.sessions.clear(store.sessions.list(tag="a")[0].id)
     store.sessions.create()
+
+
+ALSO_GIVEN = {"search_add": frozenset({"owner"})}
+"""What the other engine's text names."""
 
 
 def never_run(ran, statements):
     """Those that were not, of all; each of the others was given what it names."""
     for name, given in sorted(ran.items()):
-        assert given == {statements[name].parameters}, name
-    return {n for n in statements if n not in ran and not n.endswith("_fields")}
+        if not name.endswith("@past"):
+            also = ALSO_GIVEN.get(name, frozenset())
+            assert given == {statements[name].parameters | also}, name
+    return {
+        name
+        for name in statements
+        if name not in ran
+        and not name.endswith(("_fields", "_past"))
+        and not FOR_EVERY_TABLE.search(name)
+    }
 
 
 def test_every_statement_takes_at_run_time_what_it_names(clock, monkeypatch):
     ran = recorded(monkeypatch, SqliteTransaction)
-    with holdfast.open(":memory:", clock=clock) as store:
+    with holdfast.open(":memory:", clock=clock, limits=SMALL) as store:
         exercise_in_slices(store, clock, monkeypatch)
     assert never_run(ran, STATEMENTS) == BY_THE_COMMITTER
 
 
 BY_THE_COMMITTER = {"journal_head", "journal_stamp"}
 """Run by their text, once a transaction."""
+SMALL = holdfast.Limits(session_bytes=16)
+"""What is looked at in large sessions only, is looked at."""
 
 
 @pytest.fixture(scope="module")
@@ -193,17 +348,53 @@ def plans(tmp_path_factory):
         exercise(store, clock)
     connection = connect(path, durability="process-crash")
     assert not connection.table_exists(None, "sqlite_stat1")
-    found = {}
-    for name, statement in STATEMENTS.items():
-        if name.endswith("_fields"):
-            continue  # a part of others, which are no whole without it
-        steps = connection.execute(
-            f"explain query plan {statement.text}",
-            dict.fromkeys(statement.parameters),
-        )
-        found[name] = [row[3] for row in steps]
+    found = {name: steps_of(connection, said) for name, said in WHOLE.items()}
     connection.close()
     return found
+
+
+def steps_of(connection, statement):
+    asked = dict.fromkeys(statement.parameters)
+    steps = connection.execute(f"explain query plan {statement.text}", asked)
+    return [row[3] for row in steps]
+
+
+def in_the_past(statements):
+    """Every statement that reads what is journalled, as of a moment."""
+    past = Statements(statements, registry().parts(), bind=lambda found: found)
+    for name in statements:
+        if name.endswith(("_fields", "_past")) or READS_NO_PAST.search(name):
+            continue
+        with contextlib.suppress(errors.Refused):
+            yield name, past.past(name)
+
+
+READS_NO_PAST = re.compile(
+    r"^(search|derived|format|journal|lease|leftover|store|message_shown|line_shown|reply)_"
+    r"|_(exists|owners|now|before|until|known|numbers|seqs|back|as_was|gone|within"
+    r"|placed|touched|trim|weight|lines|last)$"
+)
+"""What is asked only to write, or of what has no past, or of images by themselves."""
+
+
+def test_every_statement_uses_an_index_in_the_past_too(path):
+    holdfast.open(path).close()
+    connection = connect(path, durability="process-crash")
+    past = dict(in_the_past(STATEMENTS))
+    slow = {name: scanned(connection, said) for name, said in past.items()}
+    connection.close()
+    assert {name: tables for name, tables in slow.items() if tables} == {}
+    assert len(past) > 25
+
+
+def scanned(connection, statement):
+    """The tables and indexes that a statement's program reads from an end on."""
+    names = dict(connection.execute("select rootpage, name from sqlite_schema"))
+    asked = dict.fromkeys(statement.parameters)
+    program = connection.execute(f"explain {statement.text}", asked).fetchall()
+    opened = {p1: names[p2] for _, code, p1, p2, *_ in program if code == "OpenRead"}
+    ends = {p1 for _, code, p1, *_ in program if code in {"Rewind", "Last"}}
+    return {name for cursor, name in opened.items() if cursor in ends}
 
 
 def test_every_statement_uses_an_index(plans):
@@ -250,7 +441,7 @@ def test_every_statement_says_its_sentence():
 
 def test_every_statement_that_gives_many_rows_has_a_limit():
     for name in re.findall(r"\.all\(\s*\"(\w+)\"", all_source()):
-        if name != "task_counts":  # one row a status
+        if name not in UNLIMITED:
             assert ":limit" in STATEMENTS[name].text, name
 
 
@@ -266,6 +457,7 @@ def test_every_statement_of_a_callers_rows_names_their_owner_or_their_number():
         if re.search(r"\b(session|message|task|task_log)\b", statement.text)
         and not statement.parameters & {"owner", "no", "session", "task", "after"}
         and not name.endswith("_fields")
+        and not name.endswith("_weight")
     ]
     assert loose == []
 

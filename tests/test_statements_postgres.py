@@ -18,19 +18,26 @@ from holdfast.declared import registry
 from holdfast.engines.postgres.transaction import PostgresTransaction
 from holdfast.engines.postgres.wire import bound
 from holdfast.engines.sqlite.connection import connect
+from holdfast.schema.past import Statements
 from holdfast.schema.statements import overrides
 from postgres import fresh_schema, shared_url
 from test_statements import (
+    SMALL,
     SOURCE,
     STATEMENTS,
     exercise_in_slices,
+    in_the_past,
     never_run,
     recorded,
 )
 
 OWN = overrides("postgres")
 EVERY = {**STATEMENTS, **OWN}
-WHOLE = {name: said for name, said in EVERY.items() if not name.endswith("_fields")}
+WHOLE = {
+    name: said
+    for name, said in EVERY.items()
+    if not name.endswith(("_fields", "_past"))
+}
 BESIDE_UNITS = {"receipt_add", "receipt_find", "receipt_sweep", "receipt_take"}
 """Run by the engine, for which they are, and in no unit."""
 SQLITE_ALONE = {"journal_head", "journal_stamp", "journal_last"}
@@ -49,6 +56,10 @@ select owner, 'tag' || no / 500, created_at, no from session;
 insert into message (no, owner, session, position, id, created_at, role, content, given)
 select 10000 + n, owner, no, n % 5, 'm' || n, n, 'user', repeat('x', 200), n % 2
 from generate_series(5, 25000) n join session on no = n / 5;
+update message set partial = 1 where no % 100 = 0;
+insert into message_part (no, owner, message, position, text)
+select 100000 + m.no * 4 + n, m.owner, m.no, n * 10, '"0123456789"'
+from message m cross join generate_series(0, 3) n where m.partial = 1 or m.no % 10 = 0;
 insert into task (no, owner, id, created_at, updated_at, completed_at, status,
     description, tool, session, version)
 select no, owner, 't' || no, no, no, no,
@@ -57,6 +68,10 @@ select no, owner, 't' || no, no, no, no,
     case when no % 2 = 0 then 's' || no / 100 end, 1 from session;
 insert into task_log (no, owner, task, position, at, level, type, message)
 select no, owner, session, position, 0, 'info', 'x', content from message;
+insert into summary (no, owner, session, upto, created_at, text)
+select 100000 + no, owner, session, position, 0, content from message;
+insert into segment (no, owner, session, first, last, source)
+select 200000 + no, owner, session, position, position, session + 1 from message;
 insert into lease select 'tasks', owner, id, 'h', 1, no from task;
 insert into follower select owner, id, 0, no from session;
 insert into once select owner, id, '1', no from session;
@@ -65,10 +80,16 @@ select (array['sessions', 'tasks'])[1 + no % 2], no, 1 from session;
 insert into receipt (id, at, format) select gen_random_uuid(), no, 2 from session;
 insert into change (seq, kind, owner, no, op, at)
 select no, 'task', owner, no, 'update', no from task;
+insert into search
+select no, owner, array_to_tsvector(array['w' || no % 500, 'v' || no % 7]) from message;
+insert into derived values ('search', 'message: content', 1, 5000, null);
 insert into was_session select no, no, s.* from session s;
 insert into was_message select no, no, m.* from message m;
+insert into was_message_part select no, no, p.* from message_part p;
 insert into was_task select no, no, t.* from task t;
 insert into was_task_log select no, no, g.* from task_log g;
+insert into was_summary select no, no, s.* from summary s;
+insert into was_segment select no, no, s.* from segment s;
 """
 JOURNALLED = [table.name for part in registry().parts() for table in part.tables]
 
@@ -114,9 +135,9 @@ GIVEN = {
 filter that is not given falls away, so that such a plan is by far the cheaper one."""
 
 
-def nodes_of(connection, name):
+def nodes_of(connection, name, statement=None):
     """The steps of a statement's plan, from the top."""
-    what, given = bound(WHOLE[name]), GIVEN.get(name)
+    what, given = bound(statement or WHOLE[name]), GIVEN.get(name)
     mode = "force_custom_plan" if given else "force_generic_plan"
     connection.execute(f"set plan_cache_mode = {mode}")
     connection.execute(f"prepare planned as {what.text.decode()}", prepare=False)
@@ -145,6 +166,17 @@ def of_many_owners():
 
 
 @pytest.fixture(scope="module")
+def of_the_past():
+    """Plans as of a moment, where each owner has little of what there is."""
+    with filled(MANY_OWNERS) as connection:
+        yield {
+            name: nodes_of(connection, name, said)
+            for name, said in in_the_past(EVERY)
+            if name not in GIVEN
+        }
+
+
+@pytest.fixture(scope="module")
 def of_one_owner():
     """Plans where one owner has all that there is."""
     with filled(1) as connection:
@@ -155,11 +187,29 @@ def of_one_owner():
 SCANS = {
     ("journal_floor", "store"): "a table of a few rows",
     ("journal_head", "store"): "a table of a few rows",
+    ("journal_reach", "store"): "a table of a few rows",
+    ("derived_state", "store"): "a table of a few rows",
+    ("derived_state", "derived"): "a table of a few rows",
+    ("derived_state", "change"): "the end of the table, by its number",
+    ("derived_drop", "derived"): "a table of a few rows",
+    ("search_clear", "search"): "takes all of it out",
+    ("search_task_changed", "task"): "all that changed: here every task did",
+    ("store_say", "store"): "a table of a few rows",
+    ("format_short", "store"): "a table of a few rows",
+    ("format_needed", "store"): "a table of a few rows",
+    ("journal_reach", "change"): "the beginning of the table, by its number",
+    ("journal_counts", "change"): "what the journal costs: all of it is counted",
     ("leftover_any", "leftover"): "whether there is a first row",
     ("leftover_next", "leftover"): "any row of the kind; there are few kinds",
     ("journal_head", "change"): "from the end of the table, to the newest moment",
     ("journal_last", "change"): "the end of the table, by its number",
     ("journal_newest", "change"): "from the end of the table, to the newest moment",
+}
+SORTS = {
+    "session_lines": "one row a line that a session had",
+    "line_shown": "one row for all forks that begin at one message",
+    "message_shown_in": "the sessions that share one message",
+    "search_find": "what has the words, in the order of their numbers",
 }
 COUNTS = {
     "session_count", "session_usage", "task_average", "task_counts", "task_log_usage",
@@ -183,6 +233,28 @@ def test_every_statement_uses_an_index(of_many_owners):
     assert scans(of_many_owners) <= SCANS.keys()
 
 
+def test_every_statement_uses_an_index_in_the_past_too(of_the_past):
+    found = {scan for scan in scans(of_the_past) if scan[0] not in COUNTS}
+    assert found == set()
+    assert len(of_the_past) > 25
+
+
+BY_KEY = {
+    "message_now": "was_message_no",
+    "message_placed": "was_message_session_position",
+    "session_known": "was_session_owner_id",
+}
+
+
+def test_one_row_of_the_past_is_found_by_its_key():
+    with filled(MANY_OWNERS) as connection:
+        past = Statements(EVERY, registry().parts(), bound)
+        for name, index in BY_KEY.items():
+            nodes = nodes_of(connection, name, past.past(name))
+            used = {node.get("Index Name", "") for node in nodes}
+            assert {i for i in used if i.startswith("was_")} == {index}, name
+
+
 def test_where_one_owner_has_all_only_counts_read_all_of_it(of_one_owner):
     found = {scan for scan in scans(of_one_owner) if scan[0] not in COUNTS}
     assert found <= SCANS.keys()
@@ -193,7 +265,7 @@ def test_no_statement_sorts_what_an_index_has_in_order(of_one_owner):
     sorting = [
         n for n, p in of_one_owner.items() if kinds & {s["Node Type"] for s in p}
     ]
-    assert sorting == []
+    assert set(sorting) <= SORTS.keys() | COUNTS
 
 
 INDEXES = {
@@ -310,6 +382,9 @@ def test_an_override_stands_for_a_statement_or_is_used_by_the_engine():
 
 def test_every_statement_takes_at_run_time_what_it_names(clock, monkeypatch):
     ran = recorded(monkeypatch, PostgresTransaction)
-    with fresh_schema() as url, holdfast.open(url, clock=clock) as store:
+    with (
+        fresh_schema() as url,
+        holdfast.open(url, clock=clock, limits=SMALL) as store,
+    ):
         exercise_in_slices(store, clock, monkeypatch)
     assert never_run(ran, {**OWN, **STATEMENTS}) == BESIDE_UNITS | SQLITE_ALONE

@@ -5,11 +5,15 @@ from typing import Any
 
 from holdfast.changes import Change
 from model import Model
+from showing import Context, Shown
 
 RECORDS = [("sessions", f"s{n}") for n in range(3)] + [
     ("tasks", f"t{n}") for n in (0, 1)
 ]
-_SESSION = ("title", "status", "parent", "metadata", "version")
+_SESSION = (
+    *("title", "status", "parent", "forked_at", "metadata", "version"),
+    "max_context_messages",
+)
 _TASK = ("description", "status", "tool", "session", "result", "error", "version")
 
 
@@ -45,7 +49,7 @@ def _messages(sessions: Any, id: str) -> list[Any]:
     """A session's messages, the same from either end."""
     history = list(sessions.history(id))
     assert list(sessions.messages(id, 1_000)) == history
-    return [(m.position, m.id, m.role, m.content) for m in history]
+    return [(m.position, m.id, m.role, m.content, m.partial) for m in history]
 
 
 def leased(store: Any) -> dict[Any, Any]:
@@ -54,6 +58,28 @@ def leased(store: Any) -> dict[Any, Any]:
     return {
         record: (lease.holder, lease.fence) for record, lease in there.items() if lease
     }
+
+
+def hits(store: Any, query: str) -> list[tuple[Any, ...]]:
+    """What a search finds, as the model tells it."""
+    return [
+        (hit.kind, hit.id, hit.record.get("session"), hit.record.get("position"))
+        for hit in store.search(query, limit=1_000)
+    ]
+
+
+def shown(context: Any) -> Context:
+    """What can be told of a context."""
+    summary = context.summary
+    return Context(
+        tuple(
+            Shown(m.id, m.position, m.role, m.content, m.metadata)
+            for m in context.messages
+        ),
+        summary and (summary.upto, summary.text),
+        context.left_out,
+        context.tokens,
+    )
 
 
 def modelled_leases(model: Model, owner: str) -> dict[Any, Any]:
@@ -77,7 +103,7 @@ def modelled(model: Model, owner: str) -> dict[str, Any]:
                 "orphaned": _gone(there["parent"], tables["sessions"]),
                 "count": len(there["messages"]),
                 "messages": [
-                    (m["position"], m["id"], m["role"], m["content"])
+                    (m["position"], m["id"], m["role"], m["content"], m["partial"])
                     for m in there["messages"]
                 ],
             }
@@ -115,7 +141,7 @@ class _Replay:
     def __init__(self) -> None:
         self.seq = 0
         self.rows: dict[str, dict[Any, dict[str, Any]]] = {
-            name: {} for name in ("session", "message", "task", "task_log")
+            name: {} for name in ("session", "message", "summary", "task", "task_log")
         }
 
     def take(self, change: Change) -> None:
@@ -157,7 +183,7 @@ class _Replay:
 
     def _session(self, row: dict[str, Any], sessions: Any) -> dict[str, Any]:
         messages = sorted(
-            (m["position"], m["id"], m["role"], m["content"])
+            (m["position"], m["id"], m["role"], m["content"], m["partial"] == 1)
             for m in self.rows["message"].values()
             if m["session"] == row["id"] and m["position"] >= row["first"]
         )
@@ -190,6 +216,8 @@ class _Replay:
 def _key(kind: str, row: dict[str, Any]) -> Any:
     if kind == "message":
         return row["session"], row["id"]
+    if kind == "summary":
+        return row["session"], row["upto"]
     if kind == "task_log":
         return row["task"], row["position"]
     return row["id"]

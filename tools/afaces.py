@@ -20,7 +20,7 @@ HEAD = '''"""The async faces of holdfast's kinds: the same calls, awaited.
 Written by `tools/afaces.py` from the registry of operations; not to be edited.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -30,8 +30,9 @@ from holdfast.changes import Change
 from holdfast.codec import Json
 from holdfast.contract import Kind, Operation
 from holdfast.journal import Journal, Stretch
+from holdfast.kinds.contexts import Context
 from holdfast.kinds.leases import Lease, Leases
-from holdfast.kinds.session_records import Message, Session
+from holdfast.kinds.session_records import Family, Message, Session, Summary
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.task_records import Task, TaskLog, TaskMetrics
 from holdfast.kinds.tasks import Tasks
@@ -64,9 +65,14 @@ PLAIN = {
     "Number": "float",
     "Time": "datetime",
     "AnyStatus": "str",
+    "Place": "str | PathLike[str] | BinaryIO",
     "Tags": "Iterable[str]",
     "Names": "Iterable[str]",
     "Drafts": "Iterable[dict[str, Any]]",
+    "Counting": "Callable[[Message], int]",
+    "SummaryText": "str",
+    "AnyForm": "str",
+    "Piece": "str",
 }
 """What the annotations that carry checks are to a caller."""
 

@@ -27,19 +27,40 @@ from afaces import Plain, drop_cursor
 from holdfast import declared, errors, guarantees
 from holdfast.care.copying import CopyReport
 from holdfast.care.pages import CopiedTable
-from holdfast.cli import app, copying, importing, look, migrating
+from holdfast.cli import (
+    app,
+    copying,
+    exporting,
+    importing,
+    look,
+    migrating,
+    searching,
+    trimming,
+)
 from holdfast.contract import Operation
 from holdfast.core import TableUsage, Usage
 from holdfast.engine import Report
+from holdfast.history import Difference
+from holdfast.importers.active_mirror import import_active_mirror
 from holdfast.importers.chat import ImportReport, SetAside, as_chat, import_chat
 from holdfast.journal import Stretch
+from holdfast.kinds.contexts import Context
+from holdfast.kinds.session_records import Family, Summary
 from holdfast.kinds.task_records import TRANSITIONS, Progress, TaskLog, TaskMetrics
 from holdfast.limits import Limits
 from holdfast.opening import migration_sql
+from holdfast.retention import JournalStats, Policy, Reach, TableStats
+from holdfast.reverting import Restored, Reverted
+from holdfast.runtime.admission import RefusedSession, SessionsReport
+from holdfast.runtime.exporting import ExportReport
 from holdfast.runtime.following import Follower
 from holdfast.runtime.leasing import HeldLease, Holding
+from holdfast.runtime.replying import Coming, Reply
+from holdfast.runtime.talking import Talk
 from holdfast.runtime.working import Work
-from holdfast.store import Store, StoreJournal, StoreTasks
+from holdfast.searching.hits import Hit
+from holdfast.shown import StoreJournal, StoreSessions, StoreTasks
+from holdfast.store import Store
 from holdfast.transaction import OpenTransaction
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
@@ -50,7 +71,10 @@ HELD: dict[str, tuple[type[Any], ...]] = {
     "tx": (OpenTransaction,),
     "lease": (HeldLease, Holding),
     "work": (Work,),
+    "reply": (Reply, Coming),
+    "talk": (Talk,),
     "follower": (Follower,),
+    "sessions": (StoreSessions,),
     "tasks": (StoreTasks,),
     "journal": (StoreJournal,),
 }
@@ -58,6 +82,7 @@ HELD: dict[str, tuple[type[Any], ...]] = {
 MODULES = {
     "holdfast": {name: getattr(holdfast, name) for name in holdfast.__all__},
     "chat": {"import_chat": import_chat, "as_chat": as_chat},
+    "active_mirror": {"import_active_mirror": import_active_mirror},
     "opening": {"migration_sql": migration_sql},
 }
 RECORDS = {
@@ -65,13 +90,25 @@ RECORDS = {
     for found in (
         *(holdfast.Session, holdfast.Message, holdfast.Task, holdfast.Lease),
         *(holdfast.Change, Progress, TaskLog, TaskMetrics, Usage, TableUsage, Report),
+        *(Difference, Reverted, Restored),
+        *(ExportReport, SessionsReport, RefusedSession),
         *(ImportReport, SetAside, Stretch, holdfast.Table, CopyReport, CopiedTable),
+        *(Context, Summary, Family),
+        *(Policy, Reach, JournalStats, TableStats),
+        *(Hit,),
     )
 }
 COMMANDS = {
     "demo": app.demo,
     "import": importing.chat,
+    "import-sessions": importing.sessions,
+    "import-active-mirror": importing.active_mirror,
+    "export": exporting.export,
+    "render": exporting.render,
     "copy": copying.copy,
+    "fork": copying.fork,
+    "search": searching.search,
+    "trim": trimming.trim,
     "migrate": migrating.migrate,
     **{command.__name__: command for command in look.COMMANDS},
 }
@@ -236,8 +273,10 @@ def command(name: str, function: Callable[..., Any]) -> str:
             options.append(option(parameter))
         else:
             many = "list" in str(parameter.annotation)
-            given.append(parameter.name.upper() + ("…" if many else ""))
-    verb = "import chat" if name == "import" else name
+            shown = parameter.name.upper() + ("…" if many else "")
+            needed = parameter.default is inspect.Parameter.empty
+            given.append(shown if needed else f"[{shown}]")
+    verb = "import chat" if name == "import" else name.replace("import-", "import ")
     usage = " ".join(["holdfast", verb, *given, *(["[options]"] if options else [])])
     said = paragraphs(inspect.getdoc(function) or "")
     table = "| option | default | |\n|---|---|---|\n" + "".join(options)
@@ -256,8 +295,9 @@ def option(parameter: inspect.Parameter) -> str:
     given = "needed" if needed else f"`{parameter.default}`"
     if not needed and parameter.default in {None, False, ""}:
         given = ""
-    name = parameter.name.replace("_", "-")
-    return f"| `--{name}` | {given} | {said} |\n"
+    named = next((m.name[0] for m in marks if isinstance(m, Parameter) and m.name), "")
+    name = named or "--" + parameter.name.replace("_", "-")
+    return f"| `{name}` | {given} | {said} |\n"
 
 
 def table_of_limits() -> str:
@@ -275,13 +315,17 @@ def table_of_limits() -> str:
 
 def table_of_guarantees() -> str:
     """What each kind promises."""
+    said = {True: "yes", False: "no"}
     rows = (
         f"| {one.kind} | {one.promise} | {one.acknowledged} | {one.after_a_crash} | "
-        f"{'yes' if one.journalled else 'no'} |\n"
+        f"{said[one.journalled]} | {said[one.in_the_past]} |\n"
         for one in declared.guarantees()
     )
-    head = "| kind | promise | acknowledged means | after a crash | in the journal |\n"
-    return head + "|---|---|---|---|---|\n" + "".join(rows)
+    head = (
+        "| kind | promise | acknowledged means | after a crash | in the journal "
+        "| in the past |\n"
+    )
+    return head + "|---|---|---|---|---|---|\n" + "".join(rows)
 
 
 def table_of_promises() -> str:

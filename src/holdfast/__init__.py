@@ -7,6 +7,7 @@ to be awaited.
 
 from holdfast import errors
 from holdfast.care.copying import copy
+from holdfast.care.forking import fork
 from holdfast.changes import Change
 from holdfast.contract import Kind, operation, query
 from holdfast.declared import kind
@@ -39,6 +40,7 @@ __all__ = [
     "aopen",
     "copy",
     "errors",
+    "fork",
     "kind",
     "migration_sql",
     "open",

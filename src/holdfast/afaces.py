@@ -3,7 +3,7 @@
 Written by `tools/afaces.py` from the registry of operations; not to be edited.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -13,8 +13,9 @@ from holdfast.changes import Change
 from holdfast.codec import Json
 from holdfast.contract import Kind, Operation
 from holdfast.journal import Journal, Stretch
+from holdfast.kinds.contexts import Context
 from holdfast.kinds.leases import Lease, Leases
-from holdfast.kinds.session_records import Message, Session
+from holdfast.kinds.session_records import Family, Message, Session, Summary
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.task_records import Task, TaskLog, TaskMetrics
 from holdfast.kinds.tasks import Tasks
@@ -62,6 +63,10 @@ class AsyncJournal:
     async def head(self) -> int:
         """The newest moment; 0 if nothing was ever written."""
         return await self._target.perform(self._kind, _JOURNAL["head"], (), {})
+
+    async def horizon(self) -> int:
+        """The oldest moment that can be read; 0 if nothing was trimmed."""
+        return await self._target.perform(self._kind, _JOURNAL["horizon"], (), {})
 
     async def read(
         self,
@@ -158,6 +163,71 @@ class AsyncSessions:
         self._target = target
         self._kind = kind
 
+    async def admit(
+        self,
+        id: str,
+        *,
+        created_at: datetime,
+        updated_at: datetime | None = None,
+        title: str = "",
+        status: str = "active",
+        parent: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        tags: Iterable[str] = (),
+        max_context_messages: int | None = None,
+        first: int = 1,
+        version: int = 0,
+        forked_at: int | None = None,
+    ) -> Session:
+        """Take in a session that began elsewhere, with its times and its version.
+
+        `first` is the position of the first message that it is given next, `version`
+        what it is at before that. Its parent need not be here, and what it has of that
+        is its own (`forked_at` is only told). One that is there with equal content is
+        given back. Raises `AlreadyExists` (the id, with other content), `WrongType` (a
+        version that the positions are past already).
+        """
+        return await self._target.perform(
+            self._kind,
+            _SESSIONS["admit"],
+            (id,),
+            {
+                "created_at": created_at,
+                "updated_at": updated_at,
+                "title": title,
+                "status": status,
+                "parent": parent,
+                "metadata": metadata,
+                "tags": tags,
+                "max_context_messages": max_context_messages,
+                "first": first,
+                "version": version,
+                "forked_at": forked_at,
+            },
+        )
+
+    async def amend(
+        self,
+        id: str,
+        message_id: str,
+        content: Json,
+        *,
+        metadata: dict[str, Any] | None | UnsetType = UNSET,
+        expect: int | None = None,
+    ) -> Message:
+        """Have a message say something else; sessions that share it keep what it said.
+
+        Its id, place, role and time stay. Raises `NotFound` (the session, the message),
+        `Conflict` (the session is not at version `expect`), `Refused` (the message is
+        still being written), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _SESSIONS["amend"],
+            (id, message_id, content),
+            {"metadata": metadata, "expect": expect},
+        )
+
     async def append(
         self,
         id: str,
@@ -181,6 +251,28 @@ class AsyncSessions:
             {"message_id": message_id, "metadata": metadata, "expect": expect},
         )
 
+    async def begin_reply(
+        self,
+        id: str,
+        role: str = "assistant",
+        text: str = "",
+        *,
+        message_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> Message:
+        """Begin a message that is to grow; it takes its place at the end now.
+
+        A `message_id` that is there and still partial gives that message back as far as
+        it has come, to go on with it. Raises `NotFound`, `AlreadyExists` (it is there
+        and whole, or of another role), `Refused` (it is no text), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _SESSIONS["begin_reply"],
+            (id, role, text),
+            {"message_id": message_id, "metadata": metadata},
+        )
+
     async def clear(self, id: str) -> int:
         """Take all messages off; how many there were.
 
@@ -191,6 +283,33 @@ class AsyncSessions:
     async def close(self, id: str) -> Session:
         """Mark a session as completed. Raises `NotFound`, `Held`, `Fenced`."""
         return await self._target.perform(self._kind, _SESSIONS["close"], (id,), {})
+
+    async def context(
+        self,
+        id: str,
+        *,
+        messages: int | None = None,
+        tokens: int | None = None,
+        count: Callable[[Message], int] | None = None,
+    ) -> Context:
+        """What a model is to be shown: the newest messages that fit, oldest first.
+
+        Both limits hold, for all that is shown. `messages` is the session's
+        `max_context_messages` if it is not given, or else `limits.context_messages`.
+        `count` gives the tokens of a message; by default they are a quarter of the
+        bytes of its JSON text. It may do nothing but count.
+
+        Before the newest messages come the system messages with which the session
+        begins, and a summary of what is left out, if one was stored and fits. Shown in
+        any case are those system messages (as many as `messages` says) and the newest
+        message, with the call that it answers. Raises `NotFound`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _SESSIONS["context"],
+            (id,),
+            {"messages": messages, "tokens": tokens, "count": count},
+        )
 
     async def create(
         self,
@@ -226,16 +345,82 @@ class AsyncSessions:
         """
         return await self._target.perform(self._kind, _SESSIONS["delete"], (id,), {})
 
+    async def end_reply(
+        self,
+        id: str,
+        message_id: str,
+        content: Json | UnsetType = UNSET,
+        *,
+        metadata: dict[str, Any] | None | UnsetType = UNSET,
+    ) -> Message:
+        """Make a partial message whole: with what came of it, or with this content.
+
+        One that is whole already, and says the same, is given back. Raises `NotFound`,
+        `Refused` (it is whole, and says something else), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _SESSIONS["end_reply"],
+            (id, message_id, content),
+            {"metadata": metadata},
+        )
+
     async def extend(
         self, id: str, messages: Iterable[dict[str, Any]], *, expect: int | None = None
     ) -> tuple[Message, ...]:
         """Add messages at the end, all of them or none.
 
-        Each is a dict of `role` and `content`, and perhaps `id` and `metadata`.
-        Raises as `append` does.
+        Each is a dict of `role` and `content`, and perhaps `id`, `metadata`,
+        `created_at` (for what was said before it came here) and `partial` (for what
+        broke off). Raises as `append` does.
         """
         return await self._target.perform(
             self._kind, _SESSIONS["extend"], (id, messages), {"expect": expect}
+        )
+
+    async def extend_reply(
+        self, id: str, message_id: str, text: str, *, at: int | None = None
+    ) -> int:
+        """Add text to a partial message; how many characters it has then.
+
+        `at` is how many it has before that: so a piece that is sent again, perhaps with
+        more behind it, is kept once. Raises `NotFound`, `Conflict` (it has not so many,
+        or goes on otherwise), `Refused` (it is whole, or no text), `TooLarge`, `Held`,
+        `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind, _SESSIONS["extend_reply"], (id, message_id, text), {"at": at}
+        )
+
+    async def family(self, id: str, *, limit: int = 100) -> Family:
+        """A session's ancestors and descendants by `parent`, the nearest first.
+
+        At most `limit` of each. Raises `NotFound`.
+        """
+        return await self._target.perform(
+            self._kind, _SESSIONS["family"], (id,), {"limit": limit}
+        )
+
+    async def fork(
+        self,
+        id: str,
+        at: int | None = None,
+        title: str | None = None,
+        *,
+        new_id: str | None = None,
+    ) -> Session:
+        """Begin a session that goes on from position `at` of another (its newest).
+
+        What was said up to there is shared, not copied, and stays as it is for both,
+        whatever becomes of either. The title is the other's, if none is given; its
+        metadata, tags, `max_context_messages` and newest summary come along. A message
+        that is still being written comes as far as it is, and stays so.
+
+        A `new_id` that is there already, forked by the same call, is given back. Raises
+        `NotFound`, `Refused` (no position that it can go on from), `AlreadyExists`.
+        """
+        return await self._target.perform(
+            self._kind, _SESSIONS["fork"], (id, at, title), {"new_id": new_id}
         )
 
     async def get(self, id: str) -> Session:
@@ -307,6 +492,45 @@ class AsyncSessions:
         Raises `NotFound`, `Held`, `Fenced`.
         """
         return await self._target.perform(self._kind, _SESSIONS["pop"], (id,), {})
+
+    async def render(self, id: str, form: str = "markdown") -> str:
+        """A session with all its messages as one text, of one moment.
+
+        `markdown` and `text` are for people: tool calls and other data are laid out,
+        messages that broke off are marked, and nothing of it steers a terminal. `json`
+        is one document with all that there is, which `import_from` takes. Raises
+        `NotFound`.
+        """
+        return await self._target.perform(
+            self._kind, _SESSIONS["render"], (id, form), {}
+        )
+
+    async def summaries(
+        self, id: str, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[Summary]:
+        """Summaries of a session, the furthest-reaching first. Raises `NotFound`."""
+        return await self._target.perform(
+            self._kind,
+            _SESSIONS["summaries"],
+            (id,),
+            {"limit": limit, "cursor": cursor},
+        )
+
+    async def summarize(
+        self, id: str, upto: int, text: str, *, created_at: datetime | None = None
+    ) -> Summary:
+        """Keep what is shown in place of the messages up to a position.
+
+        The messages stay. A summary up to the same position is replaced. `created_at`
+        is for one that was made before it came here. Raises `NotFound`, `Refused` (the
+        session has no message there), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _SESSIONS["summarize"],
+            (id, upto, text),
+            {"created_at": created_at},
+        )
 
     async def update(
         self,

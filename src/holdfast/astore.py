@@ -10,75 +10,43 @@ its turn had come), or nothing.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
+import msgspec
+
 from holdfast import edges
-from holdfast.afaces import AsyncJournal, AsyncLeases, AsyncSessions, AsyncTasks
+from holdfast.afaces import AsyncLeases
+from holdfast.ashown import (
+    SHOWN,
+    AsyncStoreJournal,
+    AsyncStoreSessions,
+    AsyncStoreTasks,
+)
 from holdfast.atransaction import AsyncTransaction
-from holdfast.changes import Change
 from holdfast.contract import Kind, Operation
-from holdfast.core import Core, Usage, everyone
-from holdfast.engine import Report, Terms
+from holdfast.core import Core, Usage, as_of, everyone
+from holdfast.engine import Report, Terms, Transaction
 from holdfast.faces import async_face
-from holdfast.journal import names_of, refuse_across
+from holdfast.history import Difference, RecordHistory
+from holdfast.indexes import State
 from holdfast.kinds.leases import Lease
 from holdfast.page import Page
-from holdfast.runtime.aworking import AsyncHeldLease, AsyncWork, held, work
-from holdfast.runtime.following import AsyncFollower, follow_async
+from holdfast.reverting import Reverted
+from holdfast.runtime.aworking import AsyncHeldLease, held
+from holdfast.runtime.consulting import (
+    carry_out_async,
+    consulting,
+    rebuilding,
+)
 from holdfast.runtime.joining import Joined
+from holdfast.searching.asking import searching
+from holdfast.searching.hits import Hit
+from holdfast.shown import HITS
 from holdfast.store import Store
 
 T = TypeVar("T")
 _TRANSACTION_SECONDS = 1.0
-_WORK_SECONDS = 30.0
-
-
-class AsyncStoreTasks(AsyncTasks):
-    """Tasks as an async store shows them: with `work`."""
-
-    _target: "AsyncStore"
-
-    @asynccontextmanager
-    async def work(
-        self, id: str, *, seconds: float = _WORK_SECONDS, holder: str | None = None
-    ) -> AsyncIterator[AsyncWork]:
-        """As `store.tasks.work`: a task under a lease, which is renewed meanwhile."""
-        store = self._target
-        async with (
-            store.lease("tasks", id, holder=holder, seconds=seconds) as lease,
-            work(lease, id, seconds) as handle,
-        ):
-            yield handle
-
-
-class AsyncStoreJournal(AsyncJournal):
-    """The journal as an async store shows it: with iterators that wait for more."""
-
-    _target: "AsyncStore"
-
-    async def follow(
-        self,
-        after: int | None = None,
-        *,
-        kinds: Iterable[str] | None = None,
-        id: str | None = None,
-    ) -> AsyncIterator[Change]:
-        """As `store.journal.follow`; None stands for the first `async for`."""
-        start = await self.head() if after is None else after
-        core = self._target._core  # noqa: SLF001
-        names = None if kinds is None else names_of(kinds, "kinds", core.limits)
-        async for change in follow_async(
-            lambda place: self.stretch(place, kinds=names, id=id), start, core.engine
-        ):
-            yield change
-
-    def follower(self, name: str) -> AsyncFollower:
-        """A follower that keeps its place in the journal with its effects.
-
-        Raises `Refused` across owners: its place and its effects are one owner's.
-        """
-        refuse_across(getattr(self._kind, "all_owners", False))
-        return AsyncFollower(name, self._target)
 
 
 class AsyncEveryList:
@@ -109,7 +77,7 @@ class AsyncStore:
     `holdfast.aopen` gives one, or `store.aio`. Every kind is an attribute.
     """
 
-    sessions: AsyncSessions
+    sessions: AsyncStoreSessions
     tasks: AsyncStoreTasks
     leases: AsyncLeases
     journal: AsyncStoreJournal
@@ -118,7 +86,7 @@ class AsyncStore:
         self._core = core
         self._terms = terms
         for name, kind in core.registry.kinds.items():
-            setattr(self, name, async_face(kind, self, _SHOWN.get(name)))
+            setattr(self, name, async_face(kind, self, SHOWN.get(name)))
 
     @property
     def owner(self) -> str:
@@ -137,11 +105,87 @@ class AsyncStore:
 
     def owned_by(self, owner: str) -> "AsyncStore":
         """The same store, pinned to another owner."""
-        terms = self._terms
         owner = edges.owner_of(owner)
-        return AsyncStore(
-            self._core, Terms(owner=owner, actor=terms.actor, cause=terms.cause)
+        terms = msgspec.structs.replace(self._terms, owner=owner, fence=None)
+        return AsyncStore(self._core, terms)
+
+    async def moment(self) -> int:
+        """The newest moment: the number of the last transaction; 0 before the first."""
+        return await self.journal.head()
+
+    async def as_of(self, moment: int | datetime | str) -> "AsyncStore":
+        """The same store as it was at a moment, or at a time: read-only.
+
+        As `Store.as_of`; it is awaited, since it looks for the moment.
+        """
+        found = await self._read(self._core.standing(self._terms, moment))
+        return AsyncStore(self._core, found)
+
+    async def search(
+        self, query: str, *, kinds: Iterable[str] | None = None, limit: int = HITS
+    ) -> tuple[Hit, ...]:
+        """What is about a query, the best first, in every kind that has text.
+
+        As `Store.search`.
+        """
+        core = self._core
+        asked = searching(core.registry, core.limits, query, kinds, limit)
+        return await self.consult("search", asked)
+
+    async def consult(
+        self, index: str, question: Callable[[Transaction, State], T]
+    ) -> T:
+        """Ask a derived index, as `Store.consult`; `question` is a plain function."""
+        self._core.refuse_inside("consult")
+        found = self._core.index(index)
+        steps = consulting(self._core, self._terms, found, question)
+        return await carry_out_async(self._core.engine, steps)
+
+    async def rebuild(self, index: str = "search") -> None:
+        """Make a derived index again from the rows, as `Store.rebuild`."""
+        self._core.refuse_inside("rebuild")
+        steps = rebuilding(self._core, self._core.index(index))
+        await carry_out_async(self._core.engine, steps)
+
+    async def changes(
+        self, kind: str, id: str, *, limit: int = 100, cursor: str | None = None
+    ) -> RecordHistory:
+        """One record's history, oldest first. As `Store.changes`."""
+        found: RecordHistory = await self._look(
+            "changes", kind, id, limit=limit, cursor=cursor
         )
+        return found
+
+    async def diff(
+        self,
+        a: int | datetime | str,
+        b: int | datetime | str | None = None,
+        *,
+        kinds: Iterable[str] | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Difference]:
+        """What differs at moment `b` from what was at moment `a`. As `Store.diff`."""
+        found: Page[Difference] = await self._look(
+            "diff", a, b, kinds=kinds, limit=limit, cursor=cursor
+        )
+        return found
+
+    async def revert(
+        self,
+        moment: int | datetime | str,
+        *,
+        kinds: Iterable[str] | None = None,
+        ids: Iterable[str] | None = None,
+        actor: str | None = None,
+        cause: str | None = None,
+    ) -> Reverted:
+        """Put records back as they were at a moment. As `Store.revert`."""
+        terms = self._core.terms(self._terms, actor, cause)
+        unit = self._core.reverting(terms, moment, kinds, ids)
+        future = unit.awaited(asyncio.get_running_loop())
+        self._core.engine.post(unit)
+        return await future
 
     def holding(self, lease: Lease) -> "AsyncStore":
         """The same store, whose writes carry a lease."""
@@ -251,7 +295,7 @@ class AsyncStore:
 
     def of(self, kind: type[Kind]) -> Any:
         """The async face of a kind, by its class."""
-        return async_face(kind, self, _SHOWN.get(kind.name))
+        return async_face(kind, self, SHOWN.get(kind.name))
 
     async def check(self) -> Report:
         """Look for damage: in a file, the journal, and the rows. Reads all of it."""
@@ -290,22 +334,45 @@ class AsyncStore:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"a store has no kind {name!r}; declare it before opening")
 
+    async def _look(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Look at what became of records."""
+        history = self._core.history
+        return await self.perform(history, history.operations()[name], args, kwargs)
+
+    async def _in_memory(self) -> "AsyncStore":
+        """An empty store in memory, for the same owner."""
+        core = await asyncio.to_thread(self._core.in_memory)
+        return AsyncStoreInMemory(core, Terms(owner=self._terms.owner))
+
     def _everyone(self) -> "AsyncStore":
         """The same store, for a look at all owners' rows."""
         return AsyncStore(self._core, everyone(self._terms))
 
+    async def _run_store(self, work: Callable[[Any], T], *, reads: bool = False) -> T:
+        unit = self._core.unit(work, self._core.running_the_store(self._terms))
+        future = unit.awaited(asyncio.get_running_loop())
+        engine = self._core.engine
+        (engine.post_read if reads else engine.post)(unit)
+        return await future
+
     async def _read(self, work: Callable[[Any], T], terms: Terms | None = None) -> T:
         self._core.refuse_inside("a read")
-        unit = self._core.unit(work, terms or self._terms)
+        terms = terms or self._terms
+        unit = self._core.unit(as_of(work, terms), terms)
         future = unit.awaited(asyncio.get_running_loop())
         self._core.engine.post_read(unit)
         return await future
 
 
-_SHOWN: dict[str, type[Any]] = {
-    "sessions": AsyncSessions,
-    "tasks": AsyncStoreTasks,
-    "leases": AsyncLeases,
-    "journal": AsyncStoreJournal,
-}
-"""The written async faces; other kinds get theirs made when a store is opened."""
+class AsyncStoreInMemory(AsyncStore):
+    """An async store in memory, whose calls are done at once: they wait for nothing."""
+
+    async def perform(
+        self,
+        kind: type[Kind],
+        operation: Operation,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Carry out one operation, at once."""
+        return self.sync.perform(kind, operation, args, kwargs)

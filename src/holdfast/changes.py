@@ -7,6 +7,8 @@ Always holds: what many entries need is asked for together, not one by one: on a
 each question would cost a round trip.
 """
 
+import functools
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,6 +18,9 @@ import msgspec
 from holdfast import codec
 from holdfast.clock import to_datetime
 from holdfast.engine import Row, Table, Transaction
+
+_THE_JOURNALS = frozenset({"no", "died", "born"})
+"""Columns that a row has for the journal, and not for callers."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,17 +47,34 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def moments_of(tx: Transaction, rows: Sequence[Row]) -> list[Row | None]:
-    """The moment of each entry; None for those of a transaction that is still open."""
-    asked = [row for row in rows if row[5] is None]
-    found = tx.each("journal_moment", [{"seq": row[0]} for row in asked])
-    others = {row[0]: moment for row, moment in zip(asked, found, strict=True)}
-    moments: list[Row | None] = []
-    for row in rows:
-        if row[5] is not None:
-            moments.append((row[0], *row[5:]))
+    """The moment of each entry, in their order; None for those that have none yet.
+
+    Entries between two of one moment are of that moment too, and are not asked for: in
+    a large transaction each would be a long way from its end.
+    """
+    found: dict[int, Row | None] = {
+        row[0]: (row[0], *row[5:]) for row in rows if row[5] is not None
+    }
+    open_ended = itertools.groupby(rows, key=lambda row: row[5] is None)
+    runs = [[row[0] for row in run] for unstamped, run in open_ended if unstamped]
+    found |= _asked(tx, {seq for run in runs for seq in (run[0], run[-1])})
+    rest: set[int] = set()
+    for run in runs:
+        if found[run[0]] == found[run[-1]]:
+            found |= dict.fromkeys(run, found[run[0]])
         else:
-            moments.append(others[row[0]][0] if others[row[0]] else None)
-    return moments
+            rest.update(run[1:-1])
+    found |= _asked(tx, rest)
+    return [found[row[0]] for row in rows]
+
+
+def _asked(tx: Transaction, seqs: Iterable[int]) -> dict[int, Row | None]:
+    asked = sorted(seqs)
+    found = tx.each("journal_moment", [{"seq": seq} for seq in asked])
+    return {
+        seq: there[0] if there else None
+        for seq, there in zip(asked, found, strict=True)
+    }
 
 
 def changes_of(
@@ -83,6 +105,46 @@ def changes_of(
             )
         )
     return changes
+
+
+def records_of(
+    tx: Transaction, table: Table, rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any] | None]:
+    """Rows of a table as data; None for one that belongs to a row which is gone."""
+    if table.parent is None:
+        return [data_of(table, row) for row in rows]
+    column, name = table.parent
+    numbers = list({row[column] for row in rows})
+    found = tx.fields_of(f"{name}_now", [{"no": no} for no in numbers])
+    parents = dict(zip(numbers, found, strict=True))
+    return [
+        None if parent is None else data_of(table, row, parent.get("id"))
+        for row, parent in ((row, parents[row[column]]) for row in rows)
+    ]
+
+
+def data_of(
+    table: Table, fields: Mapping[str, Any], parent: str | None = None
+) -> dict[str, Any]:
+    """A row as data: JSON decoded, times as times, its parent by its id."""
+    plain = dict(fields)
+    for name in _THE_JOURNALS:
+        plain.pop(name, None)
+    for name in _times(tuple(plain)):
+        if name not in table.numbers and type(value := plain[name]) is int:
+            plain[name] = to_datetime(value)
+    for name in table.json:
+        if type(value := plain.get(name)) is str:
+            plain[name] = codec.decode(value)
+    if table.parent is not None:
+        plain[table.parent[0]] = parent
+    return plain
+
+
+@functools.cache
+def _times(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Which columns have times."""
+    return tuple(name for name in names if name == "at" or name.endswith("_at"))
 
 
 def concerns(change: Change, table: Table | None, id: str) -> bool:
@@ -157,35 +219,44 @@ def _parents(
     tx: Transaction, images: Iterable[_Image]
 ) -> dict[tuple[str, int], str | None]:
     """The ids of the rows that others belong to, by their tables and numbers."""
-    wanted: dict[str, set[int]] = {}
+    wanted: dict[str, dict[int, str]] = {}
     for image in images:
         if image.parent is not None:
-            wanted.setdefault(image.parent[0], set()).add(image.parent[1])
+            table, no = image.parent
+            wanted.setdefault(table, {})[no] = image.fields["owner"]
     ids: dict[tuple[str, int], str | None] = {}
-    for table, numbers in wanted.items():
-        now = sorted(numbers)
-        found = tx.fields_of(f"{table}_now", [{"no": no} for no in now])
-        gone = [no for no, there in zip(now, found, strict=True) if there is None]
-        found += tx.fields_of(f"{table}_until", [{"no": no, "seq": 0} for no in gone])
-        for no, fields in zip([*now, *gone], found, strict=True):
-            ids[table, no] = fields["id"] if fields else None
+    for table, owners in wanted.items():
+        asked: list[dict[str, Any]] = [
+            {"owner": owners[no], "no": no, "after": 0} for no in sorted(owners)
+        ]
+        for name, wants in _WHOSE:
+            if not tx.knows(name.format(table)):
+                continue
+            given = [{key: value[of] for key, of in wants.items()} for value in asked]
+            found = tx.fields_of(name.format(table), given)
+            for value, fields in zip(asked, found, strict=True):
+                ids[table, value["no"]] = fields["id"] if fields else None
+            asked = [value for value in asked if ids[table, value["no"]] is None]
     return ids
+
+
+_WHOSE = (
+    ("{}_now", {"no": "no"}),
+    ("{}_until", {"no": "no", "seq": "after"}),
+    ("{}_of_line", {"owner": "owner", "line": "no"}),
+    ("{}_left_line", {"owner": "owner", "line": "no"}),
+)
+"""How the row that others belong to by a number is found, and by which values: it has
+that number, or it had; or the number is that of a line, which it has or had."""
 
 
 def _as_data(
     image: _Image | None, ids: Mapping[tuple[str, int], str | None]
 ) -> dict[str, Any] | None:
-    """A row as data: JSON decoded, times as times, its parent by its id."""
     if image is None:
         return None
-    plain = {
-        name: _plain(name, value, image.table)
-        for name, value in image.fields.items()
-        if name not in {"no", "died", "born"}
-    }
-    if image.table.parent is not None and image.parent is not None:
-        plain[image.table.parent[0]] = ids[image.parent]
-    return plain
+    parent = None if image.parent is None else ids[image.parent]
+    return data_of(image.table, image.fields, parent)
 
 
 def _id_in(plain: Mapping[str, Any] | None, table: Table | None) -> str | None:
@@ -199,11 +270,3 @@ def _parent_in(plain: Mapping[str, Any] | None, table: Table | None) -> str | No
     if plain is None or table is None or table.parent is None:
         return None
     return plain.get(table.parent[0])
-
-
-def _plain(name: str, value: object, table: Table) -> object:
-    if name in table.json and isinstance(value, str):
-        return codec.decode(value)
-    if (name == "at" or name.endswith("_at")) and isinstance(value, int):
-        return to_datetime(value)
-    return value

@@ -96,7 +96,7 @@ def number_in(id: str) -> int | None:
 
 def to_datetime(at_us: int) -> datetime:
     """Microseconds since 1970 as an aware UTC datetime."""
-    return _EPOCH + timedelta(0, *divmod(at_us, 1_000_000))
+    return _EPOCH + timedelta(0, 0, at_us)
 
 
 def to_us(at: datetime) -> int:

@@ -9,15 +9,18 @@ checked before its unit starts; it never commits, waits or reads a clock by itse
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 
 from holdfast import edges
+from holdfast.changes import records_of
 from holdfast.engine import Part, Table, Transaction
 from holdfast.errors import Held, NotFound, Refused
 from holdfast.guarantees import Guarantee, Promise, guarantee
+from holdfast.indexes import Derived, bookkeeping, feeds, part_of
 from holdfast.limits import Limits
 from holdfast.page import Page
+from holdfast.restoring import Plan, Restoring
 from holdfast.schema.statements import shipped
 
 P = ParamSpec("P")
@@ -153,6 +156,10 @@ class Kind:
     tables: ClassVar[tuple[Table, ...]] = ()
     sql: ClassVar[str] = ""
     migrations: ClassVar[tuple[str, ...]] = ()
+    keeps_the_past: ClassVar[bool] = False
+    """Whether it can be read as of a moment, though no table of it is journalled."""
+    bookkeeping: ClassVar[frozenset[str]] = frozenset()
+    """Columns of a record that tell of its changes, and that no revert is for."""
 
     def __init__(self, tx: Transaction) -> None:
         self.tx = tx
@@ -179,7 +186,12 @@ class Kind:
     def guarantee(cls) -> Guarantee:
         """What this kind promises, in words."""
         journalled = any(table.journalled for table in cls.tables)
-        return guarantee(cls.name, cls.promise, journalled=journalled)
+        return guarantee(
+            cls.name,
+            cls.promise,
+            journalled=journalled,
+            in_the_past=journalled or cls.keeps_the_past,
+        )
 
     def usage(self) -> dict[str, tuple[int, int]]:
         """How many rows the owner has in each table, and their bytes."""
@@ -188,6 +200,50 @@ class Kind:
     def tidy(self, limit: int) -> bool:
         """Delete at most `limit` rows that are out of sight; whether some are left."""
         return False
+
+    def put_back(self, id: str, past: "Kind") -> Plan | None:
+        """What puts a record back as `past`, the kind at a moment, has it.
+
+        None if nothing differs. Nothing is written before all that is needed was read.
+        """
+        return Restoring(self, past).plan(id)
+
+    def lines(self, id: str) -> list[int]:
+        """Numbers beside its own under which rows belong, or belonged, to a record."""
+        return []
+
+    def records(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """The records that rows belong to by these numbers, each its own row."""
+        asked = [{"no": no} for no in numbers]
+        found = self.tx.fields_of(f"{self.tables[0].name}_now", asked)
+        return [row for row in found if row is not None]
+
+    def revised(
+        self, was: dict[str, Any], now: dict[str, Any] | None, past: "Kind"
+    ) -> dict[str, Any]:
+        """A record's own row as it is put back; `now` is None if it is made again."""
+        return was
+
+    def remade(self, table: str, row: dict[str, Any]) -> dict[str, Any]:
+        """A row as it comes back under a new number."""
+        return row
+
+    def in_sight(self, table: str, row: dict[str, Any], record: dict[str, Any]) -> bool:
+        """Whether a row that belongs to a record is one that callers see."""
+        return True
+
+    def place_in(
+        self, table: str, row: dict[str, Any], record: dict[str, Any]
+    ) -> int | None:
+        """The number by which a record has what it shows in a row's place, if any."""
+        return record["no"]  # type: ignore[no-any-return]
+
+    def sharing(self, table: str, row: dict[str, Any]) -> dict[str, Any] | None:
+        """A record that shows a row which is not its own."""
+        return None
+
+    def settled(self, row: dict[str, Any]) -> None:
+        """Do what goes with a record's row that was put back."""
 
     def lock(self, id: str) -> None:
         """Keep other transactions from writing to a record until this one ends.
@@ -218,6 +274,12 @@ class Kind:
             "wait until the lease ends, or write through it (store.holding(lease))"
         )
 
+    def shown(
+        self, table: Table, rows: Sequence[dict[str, Any]]
+    ) -> list[dict[str, Any] | None]:
+        """Rows of one of its tables as callers know them; None for one out of sight."""
+        return records_of(self.tx, table, rows)
+
     def not_found(self, id: str) -> NotFound:
         """The error for an id that this kind does not have."""
         return NotFound(self.tables[0].name, id)
@@ -227,9 +289,13 @@ class Registry:
     """The kinds that a store has, by name, each with its operations."""
 
     def __init__(
-        self, kinds: Mapping[str, type[Kind]], every_journal: type[Kind]
+        self,
+        kinds: Mapping[str, type[Kind]],
+        every_journal: type[Kind],
+        indexes: Iterable[Derived] = (),
     ) -> None:
         self.kinds = dict(kinds)
+        self.indexes = {index.name: index for index in indexes}
         self.every_journal = every_journal
         """The journal's kind, over all owners."""
         self.operations = {
@@ -248,5 +314,17 @@ class Registry:
             ) from None
 
     def parts(self) -> tuple[Part, ...]:
-        """What the kinds bring into the schema, in order."""
-        return tuple(kind.part() for kind in self.kinds.values())
+        """What the kinds and the indexes bring into the schema, in order."""
+        parts = [kind.part() for kind in self.kinds.values()]
+        if self.indexes:
+            parts.append(bookkeeping())
+        made = (part_of(index, self.tables()) for index in self.indexes.values())
+        return (*parts, *made)
+
+    def tables(self) -> tuple[Table, ...]:
+        """Every table of every kind."""
+        return tuple(table for kind in self.kinds.values() for table in kind.tables)
+
+    def fed(self, index: Derived) -> tuple[Table, ...]:
+        """The tables that an index is made from."""
+        return tuple(table for table in self.tables() if feeds(index, table))

@@ -12,11 +12,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from holdfast import codec, edges
+from holdfast import codec, edges, retention
 from holdfast.contract import Kind, Operation, Registry
 from holdfast.engine import Options, Terms, Transaction, Unit, Work
 from holdfast.errors import Refused, WrongType
+from holdfast.history import History
+from holdfast.indexes import Derived
 from holdfast.kinds.leases import Lease, verify
+from holdfast.moments import moment_of, standing_at, unwritten
+from holdfast.reverting import Reverted, Reverting
 from holdfast.targets import open_engine
 from holdfast.transaction import OpenTransaction
 
@@ -51,12 +55,27 @@ class Core:
         self.registry = registry
         self.limits = options.limits
         self.clock = options.clock
+        self.read_only = options.read_only
         self.engine = open_engine(target, registry.parts(), options)
         self.every_journal = registry.every_journal
+        kinds = {"kinds": registry.kinds}
+        self.history: type[Kind] = type("History", (History,), kinds)
+        self._reverting: type[Kind] = type("Reverting", (Reverting,), kinds)
         self.engine.tidy = self._tidy
         ours = Terms(every_owner=True)
-        if not options.read_only and self.engine.read(self.unit(_leftover, ours)):
+        if not options.read_only and self.engine.read(self.unit(_untidied, ours)):
             self.engine.post(self.unit(self._tidy, ours))
+
+    def in_memory(self) -> "Core":
+        """An empty store in memory, of the same kinds, with these limits and clock."""
+        options = Options(
+            durability="process-crash",
+            read_only=False,
+            migrate="auto",
+            limits=self.limits,
+            clock=self.clock,
+        )
+        return Core(":memory:", self.registry, options)
 
     def unit(self, work: Work[T], terms: Terms) -> Unit[T]:
         """A unit of work on these terms; its time and chance are fixed now."""
@@ -77,10 +96,22 @@ class Core:
                 f"transaction, which it would wait for; nothing was written: use "
                 f"tx.{kind.name}.{operation.name}"
             )
-        work = self.work(kind, operation, args, kwargs)
+        if terms.moment is not None:
+            _refuse_in_the_past(kind, operation, terms.moment)
+        work = as_of(self.work(kind, operation, args, kwargs), terms)
         if terms.fence is not None and not operation.reads:
             work = fenced(work)
         return Unit(work, terms, self.clock)
+
+    def reverting(
+        self, terms: Terms, moment: object, kinds: object, ids: object
+    ) -> Unit[Reverted]:
+        """The unit that puts records back."""
+        found = self._reverting.operations()["revert"]
+        chosen = {"kinds": kinds, "ids": ids}
+        unit = self.prepared(self._reverting, found, (moment,), chosen, terms)
+        unit.foreign = True  # it may take its time
+        return unit
 
     def work(
         self,
@@ -145,6 +176,8 @@ class Core:
 
         If nobody is named, who holds the lease is.
         """
+        if terms.moment is not None:
+            raise unwritten(terms.moment)
         if lease is not None and not isinstance(lease, Lease):
             raise edges.wrong_type("lease", "a Lease", lease)
         said = [
@@ -158,9 +191,70 @@ class Core:
             fence=terms.fence if lease is None else lease.token,
         )
 
+    def running_the_store(self, terms: Terms) -> Terms:
+        """The terms of a call that is about everyone's past. Raises `Refused`."""
+        self.refuse_inside("a call about the whole journal")
+        if terms.moment is not None:
+            raise unwritten(terms.moment)
+        if terms.owner and not terms.every_owner:
+            raise Refused(
+                f"the journal is the store's, and not {terms.owner!r}'s alone; nothing "
+                "was done: use store.across_owners().journal"
+            )
+        return msgspec.structs.replace(terms, owner="", every_owner=True, fence=None)
+
+    def policy(
+        self, max_age_seconds: object, max_changes: object, max_bytes: object
+    ) -> Work[retention.Policy]:
+        """What has the store keep so much of its past."""
+        age, given = None, {"max_changes": max_changes, "max_bytes": max_bytes}
+        if max_age_seconds is not None:
+            age = edges.seconds_of(max_age_seconds, "max_age_seconds", self.limits)
+        counts = {
+            name: edges.count_of(value, name, self.limits)
+            for name, value in given.items()
+            if value is not None
+        }
+        policy = retention.Policy(max_age_seconds=age, **counts)
+        return lambda tx: retention.keep(tx, policy)
+
+    def trimming(self, before: object) -> Work[retention.Reach]:
+        """What gives up the past before a moment, or what the policy says."""
+        when = None
+        if before is not None:
+            when = edges.moment_of(before, "before", self.limits)
+        return lambda tx: retention.trim(tx, self.journalled, when)
+
+    def journal_stats(self, tx: Transaction) -> retention.JournalStats:
+        """What the store's past costs."""
+        return retention.stats(tx, self.journalled)
+
+    def standing(self, terms: Terms, when: object) -> Work[Terms]:
+        """What finds the terms of a look at a moment, or at a time."""
+        asked = edges.moment_of(when, "moment", self.limits)
+
+        def find(tx: Transaction) -> Terms:
+            return msgspec.structs.replace(terms, moment=moment_of(tx, asked))
+
+        return find
+
+    def index(self, name: str) -> Derived:
+        """A derived index, by its name. Raises `Refused`."""
+        found = self.registry.indexes.get(edges.name_of(name, "index", self.limits))
+        if found is None:
+            known = ", ".join(sorted(self.registry.indexes))
+            raise Refused(f"there is no index {name!r}; there are: {known}")
+        return found
+
     def entering(self, tx: Transaction) -> None:
         """Let a body of code have the transaction, if the lease it carries lives."""
         verify(tx)
+
+    @property
+    def journalled(self) -> list[str]:
+        """Every table whose rows have a past."""
+        tables = [table for part in self.registry.parts() for table in part.tables]
+        return [table.name for table in tables if table.journalled]
 
     def owners_in(self, tx: Transaction) -> list[str]:
         """Everyone who owns a record of any kind, in order."""
@@ -185,10 +279,32 @@ class Core:
         return Usage(tx.terms.owner, tables)
 
     def _tidy(self, tx: Transaction) -> None:
-        """Delete a slice of what is out of sight; the engine calls again for more."""
+        """Delete a slice of what is out of sight, and of a past that is not kept.
+
+        The engine calls it now and then, and again where more is left.
+        """
         kinds = self.registry.kinds.values()
         if sum(kind(tx).tidy(_TIDIED_AT_ONCE) for kind in kinds):
             tx.untidy()
+        retention.sweep(tx, self.journalled)
+
+
+def as_of(work: Work[T], terms: Terms) -> Work[T]:
+    """Work that reads, done at the moment that its terms name, if they name one."""
+    moment = terms.moment
+    if moment is None:
+        return work
+    return lambda tx: work(standing_at(tx, moment))
+
+
+def _refuse_in_the_past(kind: type[Kind], operation: Operation, moment: int) -> None:
+    if not kind.guarantee().in_the_past:
+        raise Refused(
+            f"{kind.name} has no past: what was at moment {moment} was not kept; look "
+            "at the store as it is"
+        )
+    if not operation.reads:
+        raise unwritten(moment)
 
 
 def everyone(terms: Terms) -> Terms:
@@ -219,5 +335,5 @@ def _once(work: Work[T], key: str) -> Work[T]:
     return once
 
 
-def _leftover(tx: Transaction) -> bool:
-    return tx.one("leftover_any") is not None
+def _untidied(tx: Transaction) -> bool:
+    return tx.one("leftover_any") is not None or retention.due(tx)

@@ -13,13 +13,16 @@ from holdfast.contract import Kind, Registry
 from holdfast.engine import Part, Table
 from holdfast.errors import Refused
 from holdfast.guarantees import Guarantee, Promise
+from holdfast.indexes import Derived, bookkeeping, part_of
 from holdfast.journal import Journal
 from holdfast.kinds.leases import Leases
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.tasks import Tasks
 from holdfast.schema.catalog import catalog
 from holdfast.schema.statements import TABLES, parse
+from holdfast.searching.index import SearchIndex
 
+D = TypeVar("D", bound=type[Derived])
 K = TypeVar("K", bound=type[Kind])
 OURS: tuple[type[Kind], ...] = (Journal, Leases, Sessions, Tasks)
 """The kinds that every store has."""
@@ -27,12 +30,19 @@ RESERVED = frozenset(
     {
         "across_owners",
         "aio",
+        "as_of",
+        "begin",
         "call",
+        "changes",
         "check",
+        "consult",
         "close",
+        "derived",
+        "diff",
         "holding",
         "join",
         "lease",
+        "moment",
         "now",
         "of",
         "operations",
@@ -41,8 +51,11 @@ RESERVED = frozenset(
         "owners",
         "perform",
         "place",
+        "revert",
+        "rebuild",
         "run",
         "savepoint",
+        "search",
         "sync",
         "transaction",
         "usage",
@@ -50,12 +63,13 @@ RESERVED = frozenset(
 )
 """What stores and transactions have for themselves, and no kind may be called."""
 _declared: dict[str, type[Kind]] = {kind.name: kind for kind in OURS}
+_indexes: dict[str, Derived] = {"search": SearchIndex()}
 _current: list[Registry] = []
 """The registry of what is declared, once it was asked for."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _CREATED = re.compile(r"create table (\w+) \((.*?)\n\)", re.DOTALL | re.IGNORECASE)
 _NAMED = re.compile(
-    r"create (?:unique )?(?:table|index|trigger|view) (\w+)", re.IGNORECASE
+    r"create (?:unique |virtual )?(?:table|index|trigger|view) (\w+)", re.IGNORECASE
 )
 _NEEDED = {"no": "integer primary key", "owner": "text not null"}
 
@@ -66,20 +80,26 @@ def kind(
     sql: str,
     promise: Promise = Promise.DURABLE,
     json: Iterable[str] = (),
+    text: Iterable[str] = (),
     migrations: Iterable[str] = (),
 ) -> Callable[[K], K]:
     """Declare a kind of state of your own; every store opened from now on has it.
 
     Decorates a class that derives from `Kind`. `sql` has the form of holdfast's own
     `.sql` files: a block `-- tables --`, then named statements. `json` names columns
-    that hold JSON text. `migrations` lead older stores' tables to those of `sql`, which
-    is always today's. Raises `Refused` for a name or a table that cannot be.
+    that hold JSON text, `text` those that people's words are in, which `store.search`
+    looks through. `migrations` lead older stores' tables to those of `sql`, which is
+    always today's. Raises `Refused` for a name or a table that cannot be.
     """
     blocks = parse(sql)
+    made = _tables(name, blocks[TABLES].text if TABLES in blocks else "")
+    json, text = tuple(json), tuple(text)
     tables = tuple(
-        Table(found, json=tuple(json))
-        for found in _tables(name, blocks[TABLES].text if TABLES in blocks else "")
+        Table(table, json=json, text=tuple(name for name in text if name in columns))
+        for table, columns in made.items()
     )
+    if missing := set(text) - {name for columns in made.values() for name in columns}:
+        raise Refused(f"kind {name!r}: no table has text in {sorted(missing)}")
 
     def declare(cls: K) -> K:
         _refuse_taken(name, cls)
@@ -93,6 +113,25 @@ def kind(
     return declare
 
 
+def index(cls: D) -> D:
+    """Declare a derived index; every store opened from now on has it.
+
+    Decorates a class that derives from `Derived`, and is made without arguments. Raises
+    `Refused` for a name or a table that cannot be.
+    """
+    taken = _indexes.get(cls.name)
+    same = taken is not None and type(taken).__qualname__ == cls.__qualname__
+    if not _NAME.fullmatch(cls.name):
+        raise Refused(f"{cls.name!r} is no name for an index (lower case, a-z, 0-9, _)")
+    if cls.name in RESERVED | _declared.keys() or (taken is not None and not same):
+        raise Refused(f"a store has {cls.name!r} already: give the index another name")
+    made = cls()
+    _refuse_clash(part_of(made, registry().tables()))
+    _indexes[cls.name] = made
+    _current.clear()
+    return cls
+
+
 def registry() -> Registry:
     """The kinds that are declared now."""
     if not _current:
@@ -104,7 +143,8 @@ def _registry() -> Registry:
     known = {name: found.tables for name, found in _declared.items()}
     journal = type("Journal", (Journal,), {"known": known, "__doc__": Journal.__doc__})
     every = type("Journal", (journal,), {"all_owners": True})
-    return Registry({**_declared, "journal": journal}, every)
+    kinds = {**_declared, "journal": journal}
+    return Registry(kinds, every, _indexes.values())
 
 
 def guarantees() -> tuple[Guarantee, ...]:
@@ -117,16 +157,19 @@ def _refuse_taken(name: str, cls: type[Kind]) -> None:
         raise Refused(f"{name!r} is no name for a kind (lower case, a-z, 0-9, _)")
     taken = _declared.get(name)
     same = taken is not None and taken.__qualname__ == cls.__qualname__
-    if name in RESERVED or taken in OURS or (taken is not None and not same):
+    known = taken is not None and (taken in OURS or not same)
+    if name in RESERVED | _indexes.keys() or known:
         raise Refused(f"a store has {name!r} already: give the kind another name")
 
 
 def _refuse_clash(part: Part) -> None:
     """Refuse names that another kind has in the schema: no store would open."""
     others = [found.part() for name, found in _declared.items() if name != part.kind]
+    indexes = [bookkeeping(), *(part_of(found, ()) for found in _indexes.values())]
+    others += [found for found in indexes if found.kind != part.kind]
     taken = {name for other in others for name in _made(other)}
     for name in _made(part):
-        if name in taken or name.startswith(("was_", "sqlite_")):
+        if name in taken or name.startswith(("was_", "sqlite_", "search_")):
             raise Refused(
                 f"kind {part.kind!r}: a store has or keeps for itself the name {name!r}"
             )
@@ -140,7 +183,8 @@ def _made(part: Part) -> list[str]:
     return [name.lower() for name in _NAMED.findall(parse(part.sql)[TABLES].text)]
 
 
-def _tables(kind_name: str, text: str) -> list[str]:
+def _tables(kind_name: str, text: str) -> dict[str, list[str]]:
+    """The tables that a text makes, each with the columns of it that have text."""
     found = {match[1]: match[2] for match in _CREATED.finditer(text)}
     if not found:
         raise Refused(f"kind {kind_name!r}: no `create table name (` in its tables")
@@ -152,4 +196,7 @@ def _tables(kind_name: str, text: str) -> list[str]:
                 )
     if "unique (owner, id)" not in found[next(iter(found))]:
         raise Refused(f"kind {kind_name!r}: its first table needs `unique (owner, id)`")
-    return list(found)
+    return {
+        table: re.findall(r"^\s*(\w+) text\b", columns, re.MULTILINE)
+        for table, columns in found.items()
+    }

@@ -11,7 +11,7 @@ import functools
 import re
 import types
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import (
     Annotated,
@@ -169,6 +169,13 @@ def number_of(value: object, name: str, limits: Limits) -> float | int:
     return value
 
 
+def truth_of(value: object, name: str, limits: Limits) -> bool:
+    """True or False."""
+    if type(value) is not bool:
+        raise wrong_type(name, "True or False", value)
+    return value
+
+
 def time_of(value: object, name: str, limits: Limits) -> datetime:
     """A time that knows its zone; text in ISO 8601 is taken too."""
     if isinstance(value, str):
@@ -183,7 +190,20 @@ def time_of(value: object, name: str, limits: Limits) -> datetime:
             f"{name}: {value} has no time zone (use datetime.now(UTC), "
             "or .replace(tzinfo=…))"
         )
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise WrongType(f"{name}: {value} is past the years 1 to 9999 in UTC") from None
     return value
+
+
+def moment_of(value: object, name: str, limits: Limits) -> int | datetime:
+    """A moment of the journal, by its number or by a time that knows its zone."""
+    if isinstance(value, (str, datetime)):
+        return time_of(value, name, limits)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise wrong_type(name, "a moment's number, or a time", value)
+    return count_of(value, name, limits)
 
 
 def wrong_type(name: str, wanted: str, value: object) -> WrongType:
@@ -199,12 +219,6 @@ def _integer(value: object, name: str, limits: Limits) -> int:
     return int(value)
 
 
-def _boolean(value: object, name: str, limits: Limits) -> bool:
-    if type(value) is not bool:
-        raise wrong_type(name, "True or False", value)
-    return value
-
-
 Id = Annotated[str, Edge(id_of)]
 Name = Annotated[str, Edge(name_of)]
 Text = Annotated[str, Edge(text_of)]
@@ -215,11 +229,12 @@ PageSize = Annotated[int, Edge(page_of)]
 Seconds = Annotated[float, Edge(seconds_of)]
 Number = Annotated[float, Edge(number_of)]
 Time = Annotated[datetime, Edge(time_of)]
+Moment = Annotated[int | datetime | str, Edge(moment_of)]
 
 _PLAIN: dict[object, Check] = {
     str: text_of,
     int: _integer,
-    bool: _boolean,
+    bool: truth_of,
     float: number_of,
     datetime: time_of,
 }

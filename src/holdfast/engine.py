@@ -8,7 +8,7 @@ be run again; a unit is answered once, after its commit or its failure.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -42,6 +42,8 @@ class Terms(msgspec.Struct, frozen=True):
     fence: Fence | None = None
     every_owner: bool = False
     """Whether all owners' rows are looked at, and not those of one."""
+    moment: int | None = None
+    """As of which moment is read; None for what is."""
 
 
 class Transaction:
@@ -77,6 +79,11 @@ class Transaction:
         of the transaction, or of the savepoint that it stands in.
         """
         raise NotImplementedError
+
+    def put_each(self, name: str, values: Iterable[dict[str, Any]]) -> None:
+        """As `put`, for each of several sets of values."""
+        for given in values:
+            self.put(name, **given)
 
     def lock(self, kind: str, id: str) -> None:
         """Keep every other transaction from writing to a record until this one ends.
@@ -161,6 +168,11 @@ class Unit(Generic[T]):
         self.answered = threading.Lock()
         self.answered.acquire()
 
+    @property
+    def done(self) -> bool:
+        """Whether an answer that is `expected` has come."""
+        return self.answered is not None and not self.answered.locked()
+
     def outcome(self) -> T:
         """The result, or the error raised; waits until there is one."""
         if self.answered is not None:
@@ -216,18 +228,24 @@ class Table(msgspec.Struct, frozen=True):
     """A table of state: what its journal entries are called, and how to read them.
 
     `parent` is (column, table): the column holds the `no` of a row of that table.
+    `text` names the columns that people's words are in, which are searched, `numbers`
+    those that hold no time, though they are called as if.
     """
 
     name: str
     journalled: bool = True
     json: tuple[str, ...] = ()
     parent: tuple[str, str] | None = None
+    text: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
 
 
 class Part(msgspec.Struct, frozen=True):
     """What a kind brings into the schema: its tables, statements and migrations.
 
     `own` marks a user's kind, whose versions are counted apart from holdfast's.
+    `derived` marks an index: its tables have a version of their own, are made again for
+    another one, and are never copied. `instead` has their text for single engines.
     """
 
     kind: str
@@ -235,6 +253,9 @@ class Part(msgspec.Struct, frozen=True):
     tables: tuple[Table, ...]
     migrations: tuple[str, ...] = ()
     own: bool = False
+    derived: bool = False
+    version: int = 1
+    instead: Mapping[str, str] = {}
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -255,7 +276,9 @@ class Engine(Protocol):
     place: str
     """Where the store is, in words for people."""
     tidy: Work[None] | None
-    """What deletes rows that are out of sight, a slice at a time; set by the store."""
+    """What deletes rows that are out of sight, a slice at a time; set by the store.
+
+    Run after a unit that was `untidy`, and now and then while there are commits."""
 
     def write(self, unit: Unit[T]) -> T:
         """Run a unit to its commit, and give its result."""

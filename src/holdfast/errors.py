@@ -4,6 +4,7 @@
     ├── NotFound          no record of that kind has that id
     ├── AlreadyExists     the id is taken by a record with other content
     ├── BadInput          what was handed in cannot be taken; nothing was written
+    │   ├── BrokenFile    a file that is not what it should be; `line` tells where
     │   ├── InvalidId     an id, a name or a cursor that is not safe to keep
     │   ├── NotStorable   a value that JSON text cannot carry
     │   ├── TooLarge      past a limit, which the message names
@@ -60,6 +61,14 @@ class AlreadyExists(HoldfastError):
 
 class BadInput(HoldfastError, ValueError):
     """What was handed in cannot be taken; nothing was written."""
+
+
+class BrokenFile(BadInput):
+    """A file that is not what it should be; `line` tells where, counted from 1."""
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.line = line
 
 
 class InvalidId(BadInput):

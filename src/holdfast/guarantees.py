@@ -55,7 +55,9 @@ class Guarantee(msgspec.Struct, frozen=True):
     in_the_past: bool
 
 
-def guarantee(kind: str, promise: Promise, *, journalled: bool) -> Guarantee:
+def guarantee(
+    kind: str, promise: Promise, *, journalled: bool, in_the_past: bool
+) -> Guarantee:
     """What a kind that makes this promise guarantees."""
     meaning = MEANINGS[promise]
     return Guarantee(
@@ -64,5 +66,5 @@ def guarantee(kind: str, promise: Promise, *, journalled: bool) -> Guarantee:
         acknowledged=meaning.acknowledged,
         after_a_crash=meaning.after_a_crash,
         journalled=journalled,
-        in_the_past=journalled,
+        in_the_past=in_the_past,
     )

@@ -21,6 +21,7 @@ from holdfast.engine import Table
 from holdfast.errors import Refused, Trimmed
 from holdfast.guarantees import Promise
 from holdfast.limits import Limits
+from holdfast.moments import horizon, newest
 from holdfast.page import Page, cursor_of, place_of
 
 
@@ -37,6 +38,15 @@ def refuse_across(all_owners: bool) -> None:
         raise Refused(
             "across owners nothing is written, and a follower's place is one owner's: "
             "use store.owned_by(owner).journal"
+        )
+
+
+def refuse_past(moment: int | None) -> None:
+    """Raise `Refused` for what waits for more, where a store is as of a moment."""
+    if moment is not None:
+        raise Refused(
+            f"this is a look at moment {moment}, and no more comes after that: read it "
+            "(journal.read), or follow the store as it is"
         )
 
 
@@ -57,6 +67,7 @@ class Journal(Kind):
 
     name = "journal"
     promise = Promise.DURABLE
+    keeps_the_past = True
     known: Mapping[str, tuple[Table, ...]] = {}
     """The tables of each kind of the store; set by the store."""
     all_owners = False
@@ -127,9 +138,13 @@ class Journal(Kind):
         )
         return to
 
+    @query
+    def horizon(self) -> int:
+        """The oldest moment that can be read; 0 if nothing was trimmed."""
+        return horizon(self.tx)
+
     def _head(self) -> int:
-        (moment,) = self.tx.one("journal_newest") or (0,)
-        return int(moment)
+        return newest(self.tx)
 
     def _stretch(
         self, after: int, kinds: Iterable[str] | None, id: str | None, limit: int
@@ -158,11 +173,12 @@ class Journal(Kind):
         return Stretch(tuple(found), reached)
 
     def _reaches(self, after: int) -> None:
-        (floor,) = self.tx.one("journal_floor") or (0,)
+        floor = horizon(self.tx)
         if after < floor:
             raise Trimmed(
                 f"the journal begins after {floor} by now, and {after} was asked for: "
-                f"read the records as they are, and go on from {floor}"
+                f"read the store as of {floor} (store.as_of), and go on from {floor}; "
+                f"a named follower does so by journal.advance(name, {floor})"
             )
 
     def _tables(self, kinds: Iterable[str] | None) -> dict[str, Table]:

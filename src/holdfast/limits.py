@@ -22,6 +22,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Messages in one call of `extend`."""
     tags: int = 100
     """Tags of one session."""
+    context_messages: int = 50
+    """Messages of a context, where neither the call nor the session says how many."""
+    session_messages: int = 10_000
+    """Messages of one session; past it a warning is logged, and nothing refused."""
+    session_bytes: int = 10_000_000
+    """Bytes of one session's own messages; past it a warning is logged, as above."""
+    revert: int = 100_000
+    """Rows that one `revert` puts back, makes again or takes away."""
 
 
 def hold(size: int, limit: int, what: str, name: str) -> None:

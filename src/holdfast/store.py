@@ -9,24 +9,28 @@ through; a call on a store from inside a transaction of the same thread is refus
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from holdfast import edges
 from holdfast.across import AcrossOwners, EveryList
-from holdfast.changes import Change
 from holdfast.contract import Kind, Operation
-from holdfast.core import Core, Usage, everyone
-from holdfast.engine import Report, Terms
+from holdfast.core import Core, Usage, as_of, everyone
+from holdfast.engine import Report, Terms, Transaction, Unit
 from holdfast.faces import face
-from holdfast.journal import Journal, names_of, refuse_across
+from holdfast.history import Difference, RecordHistory
+from holdfast.indexes import State
 from holdfast.kinds.leases import Lease, Leases
-from holdfast.kinds.sessions import Sessions
-from holdfast.kinds.tasks import Tasks
 from holdfast.page import Page
-from holdfast.runtime.following import Follower, follow
+from holdfast.reverting import Reverted
+from holdfast.runtime.consulting import carry_out, consulting, rebuilding
 from holdfast.runtime.leasing import HeldLease, held
-from holdfast.runtime.working import Work, work
+from holdfast.searching.asking import searching
+from holdfast.searching.hits import Hit
+from holdfast.shown import HITS, StoreJournal, StoreSessions, StoreTasks, shown
 from holdfast.transaction import OpenTransaction
 
 if TYPE_CHECKING:
@@ -35,67 +39,6 @@ if TYPE_CHECKING:
 K = TypeVar("K", bound=Kind)
 T = TypeVar("T")
 _TRANSACTION_SECONDS = 5.0
-_WORK_SECONDS = 30.0
-
-
-class StoreTasks(Tasks):
-    """Tasks as a store shows them: with `work`, which spans many transactions."""
-
-    _target: "Store"
-
-    @contextmanager
-    def work(
-        self, id: str, *, seconds: float = _WORK_SECONDS, holder: str | None = None
-    ) -> Iterator[Work]:
-        """Work on a task under a lease, which is renewed for as long as the block runs.
-
-        Starts the task, or takes over one whose holder died. A block that raises an
-        `Exception` fails the task; one that is interrupted, or ends without finishing
-        it, leaves it in progress for another. Raises `NotFound`, `Held` (somebody else
-        works on it), `Refused` (it is finished); a write after the lease was lost is
-        `Fenced`.
-        """
-        store = self._target
-        with (
-            store.lease("tasks", id, holder=holder, seconds=seconds) as lease,
-            work(lease, id, seconds) as handle,
-        ):
-            yield handle
-
-
-class StoreJournal(Journal):
-    """The journal as a store shows it: with iterators that wait for more."""
-
-    _target: "Store"
-
-    def follow(
-        self,
-        after: int | None = None,
-        *,
-        kinds: Iterable[str] | None = None,
-        id: str | None = None,
-    ) -> Iterator[Change]:
-        """Changes after a `seq` (None: from now on), then those to come, as they come.
-
-        Other processes' commits are seen within 50 ms. Ends when the store is closed.
-        Raises `Trimmed`.
-        """
-        start = self.head() if after is None else after
-        core = self._target._core  # noqa: SLF001
-        names = None if kinds is None else names_of(kinds, "kinds", core.limits)
-        return follow(
-            lambda place: self.stretch(place, kinds=names, id=id),
-            start,
-            core.engine,
-        )
-
-    def follower(self, name: str) -> Follower:
-        """A follower that keeps its place in the journal with its effects.
-
-        Raises `Refused` across owners: its place and its effects are one owner's.
-        """
-        refuse_across(self.all_owners)
-        return Follower(name, self._target)
 
 
 class Store:
@@ -106,7 +49,7 @@ class Store:
     those declared with `holdfast.kind`.
     """
 
-    sessions: Sessions
+    sessions: StoreSessions
     tasks: StoreTasks
     leases: Leases
     journal: StoreJournal
@@ -115,7 +58,7 @@ class Store:
         self._core = core
         self._terms = terms
         for name, kind in core.registry.kinds.items():
-            setattr(self, name, face(_shown(kind), self))
+            setattr(self, name, face(shown(kind), self))
 
     @property
     def owner(self) -> str:
@@ -137,6 +80,113 @@ class Store:
     def owned_by(self, owner: str) -> "Store":
         """The same store, pinned to another owner."""
         return Store(self._core, self._with(owner=edges.owner_of(owner)))
+
+    def moment(self) -> int:
+        """The newest moment: the number of the last transaction; 0 before the first."""
+        return self.journal.head()
+
+    def as_of(self, moment: int | datetime | str) -> "Store":
+        """The same store as it was at a moment, or at a time: read-only.
+
+        The same calls give what they gave then; what keeps no past says so. Raises
+        `Trimmed` (the journal does not reach back so far), `Refused` (it lies ahead, or
+        is in the midst of a transaction).
+        """
+        found = self._read(self._core.standing(self._terms, moment))
+        return Store(self._core, found)
+
+    def search(
+        self, query: str, *, kinds: Iterable[str] | None = None, limit: int = HITS
+    ) -> tuple[Hit, ...]:
+        """What is about a query, the best first, in every kind that has text.
+
+        Words must all be there; `"a phrase"`, `begin*`, `this OR that` and `-without`
+        are understood; case and accents do not matter. `kinds` takes names of kinds
+        (`sessions`) and of their records (`message`). All that was written before is
+        found: the index is led on first. Raises `Refused` (no word to look for, no such
+        kind), `BadInput`.
+        """
+        core = self._core
+        asked = searching(core.registry, core.limits, query, kinds, limit)
+        return self.consult("search", asked)
+
+    def consult(self, index: str, question: Callable[[Transaction, State], T]) -> T:
+        """Ask a derived index, which is led on to the newest change before.
+
+        `question(tx, state)` is called in a transaction that reads; where the store is
+        open read-only, the index may lack what came after `state.cursor`. Raises
+        `Refused` (no such index).
+        """
+        self._core.refuse_inside("consult")
+        found = self._core.index(index)
+        steps = consulting(self._core, self._terms, found, question)
+        return carry_out(self._core.engine, steps)
+
+    def rebuild(self, index: str = "search") -> None:
+        """Make a derived index again from the rows, all owners': it was damaged, say.
+
+        Raises `Refused` (no such index).
+        """
+        self._core.refuse_inside("rebuild")
+        steps = rebuilding(self._core, self._core.index(index))
+        carry_out(self._core.engine, steps)
+
+    def changes(
+        self, kind: str, id: str, *, limit: int = 100, cursor: str | None = None
+    ) -> RecordHistory:
+        """One record's history, oldest first: its changes, and of what belongs to it.
+
+        `kind` is a kind (`sessions`) or its record (`session`). Also of a record that
+        was deleted, and of every one that had the id; on a store as of a moment, up to
+        that. Raises `NotFound`, `Refused` (a kind without a history).
+        """
+        found: RecordHistory = self._look(
+            "changes", kind, id, limit=limit, cursor=cursor
+        )
+        return found
+
+    def diff(
+        self,
+        a: int | datetime | str,
+        b: int | datetime | str | None = None,
+        *,
+        kinds: Iterable[str] | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Difference]:
+        """What differs at moment `b` (None: now) from what was at moment `a`.
+
+        Each row is told once, where it was last changed; not at all if it was changed
+        back. The record of a deletion stands for what belonged to it. A page may be
+        shorter than `limit`, and even empty, while its cursor leads on. Raises
+        `Trimmed`, `Refused` (`a` comes after `b`, or one of them lies ahead).
+        """
+        found: Page[Difference] = self._look(
+            "diff", a, b, kinds=kinds, limit=limit, cursor=cursor
+        )
+        return found
+
+    def revert(
+        self,
+        moment: int | datetime | str,
+        *,
+        kinds: Iterable[str] | None = None,
+        ids: Iterable[str] | None = None,
+        actor: str | None = None,
+        cause: str | None = None,
+    ) -> Reverted:
+        """Put records back as they were at a moment: all of this owner's, or these.
+
+        A transaction of its own: the journal keeps what was, and a revert can be
+        reverted. What was made since is deleted, what was deleted is made again, with
+        its ids, positions and times; versions and `updated_at` go on. Raises `Trimmed`,
+        `Refused` (no such moment or kind), `NotFound` (an id that was neither there
+        then nor is now), `Held` (a record that differs, and that another holds),
+        `TooLarge` (more than `limits.revert` rows); then nothing was written.
+        """
+        terms = self._core.terms(self._terms, actor, cause)
+        unit = self._core.reverting(terms, moment, kinds, ids)
+        return self._core.engine.write(unit)
 
     def holding(self, lease: Lease) -> "Store":
         """The same store, whose writes carry a lease.
@@ -162,7 +212,7 @@ class Store:
             for name, kind in self._core.registry.kinds.items()
             if "list" in kind.operations()
         }
-        every_journal = _shown(self._core.every_journal)
+        every_journal = shown(self._core.every_journal)
         return AcrossOwners(lists, face(every_journal, self._everyone()))
 
     @contextmanager
@@ -241,6 +291,14 @@ class Store:
         kind, operation, kwargs = self._core.named(name, args or {})
         return self.perform(kind, operation, (), kwargs)
 
+    def begin(self, name: str, args: Mapping[str, Any]) -> Unit[Any]:
+        """Have an operation carried out, and not wait: its unit has the outcome."""
+        kind, operation, kwargs = self._core.named(name, args)
+        unit = self._core.prepared(kind, operation, (), kwargs, self._terms)
+        unit.expected()
+        self._core.engine.post(unit)
+        return unit
+
     def operations(self) -> Mapping[str, Operation]:
         """Every operation by its name, as `call` takes it."""
         return {
@@ -261,8 +319,8 @@ class Store:
 
     def of(self, kind: type[K]) -> K:
         """A kind, by its class."""
-        shown: type[K] = _shown(kind)
-        return face(shown, self)
+        found: type[K] = shown(kind)
+        return face(found, self)
 
     def check(self) -> Report:
         """Look for damage: in a file, the journal, and the rows. Reads all of it."""
@@ -296,17 +354,33 @@ class Store:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"a store has no kind {name!r}; declare it before opening")
 
+    def _in_memory(self) -> "Store":
+        """An empty store in memory, for the same owner."""
+        return Store(self._core.in_memory(), Terms(owner=self._terms.owner))
+
+    def _look(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Look at what became of records."""
+        history = self._core.history
+        return self.perform(history, history.operations()[name], args, kwargs)
+
     def _everyone(self) -> "Store":
         """The same store, for a look at all owners' rows."""
         return Store(self._core, everyone(self._terms))
 
     def _read(self, work: Callable[[Any], T], terms: Terms | None = None) -> T:
         self._core.refuse_inside("a read")
-        return self._core.engine.read(self._core.unit(work, terms or self._terms))
+        terms = terms or self._terms
+        return self._core.engine.read(self._core.unit(as_of(work, terms), terms))
+
+    def _run_store(self, work: Callable[[Any], T], *, reads: bool = False) -> T:
+        """Do what is about everyone's state, for those who may."""
+        terms = self._core.running_the_store(self._terms)
+        unit = self._core.unit(work, terms)
+        engine = self._core.engine
+        return engine.read(unit) if reads else engine.write(unit)
 
     def _with(self, owner: str) -> Terms:
-        terms = self._terms
-        return Terms(owner=owner, actor=terms.actor, cause=terms.cause)
+        return msgspec.structs.replace(self._terms, owner=owner, fence=None)
 
     def _list_of(self, name: str) -> Callable[..., Page[Any]]:
         def list_of(owner: str, **filters: object) -> Page[Any]:
@@ -314,24 +388,3 @@ class Store:
             return found
 
         return list_of
-
-
-_shown_classes: dict[type[Kind], type[Any]] = {}
-
-
-def _shown(kind: type[Kind]) -> type[Any]:
-    """The class by which a store shows a kind: with what spans transactions."""
-    if kind not in _shown_classes:
-        _shown_classes[kind] = _make_shown(kind)
-    return _shown_classes[kind]
-
-
-def _make_shown(kind: type[Kind]) -> type[Any]:
-    more: dict[type[Kind], type[Any]] = {Tasks: StoreTasks, Journal: StoreJournal}
-    for plain, shown in more.items():
-        if issubclass(kind, shown):
-            return kind
-        if issubclass(kind, plain):
-            own = type(kind.__name__, (shown, kind), {"__doc__": kind.__doc__})
-            return shown if kind is plain else own
-    return kind

@@ -35,6 +35,7 @@ from holdfast.edges import wrong_type
 from holdfast.engine import Engine, Options, Terms, Transaction, Unit
 from holdfast.errors import CannotOpen, StorageFailed, WrongType
 from holdfast.limits import Limits
+from holdfast.moments import standing_at
 from holdfast.schema import copied
 from holdfast.schema.copied import Copied
 from holdfast.targets import open_engine
@@ -86,12 +87,14 @@ def copy(
     is called with rows.
 
     Raises `CannotOpen`, `Refused` (the target has data, or is the source), `TooNew`,
-    `NeedsMigration`, `StorageFailed` (the two differ at the end).
+    `NeedsMigration`, `Trimmed` (what is still to be copied), `StorageFailed` (the two
+    differ at the end).
     """
     if until is not None and not follow:
         raise WrongType("until: it is asked only while a copy follows: add follow=True")
     began = time.monotonic()
-    with _copying(_place(source), _place(target), on_progress) as making:
+    with both_open(place_of(source), place_of(target)) as (reading, writing, filling):
+        making = _Copying(reading, writing, filling, on_progress)
         making.begin(replace=replace)
         making.fill()
         if follow:
@@ -112,7 +115,8 @@ def _never() -> bool:
     return False
 
 
-def _place(value: str | os.PathLike[str]) -> str:
+def place_of(value: str | os.PathLike[str]) -> str:
+    """A path or a URL, of a store that lasts."""
     if not isinstance(value, (str, os.PathLike)):
         raise wrong_type("source and target", "a path or a URL", value)
     place = os.fspath(value)
@@ -124,8 +128,10 @@ def _place(value: str | os.PathLike[str]) -> str:
 
 
 @contextmanager
-def _copying(source: str, target: str, tell: Progress | None) -> Iterator["_Copying"]:
-    """Both stores open, the source first: without one, no target is made."""
+def both_open(
+    source: str, target: str, admit: Callable[[Engine], object] = lambda _: None
+) -> Iterator[tuple[Engine, Engine, Filling]]:
+    """Both stores open, the source first: no target is made without one that passes."""
     parts = (*registry().parts(), copied.statements(registry().parts()))
     options = Options(
         durability="power-loss",
@@ -138,11 +144,12 @@ def _copying(source: str, target: str, tell: Progress | None) -> Iterator["_Copy
     with ExitStack() as stack:
         reading = open_engine(source, parts, options)
         stack.callback(reading.close)
+        admit(reading)
         writing = open_engine(target, parts, filling)
         stack.callback(writing.close)
         loader = writing.loader()
         stack.callback(loader.close)
-        yield _Copying(reading, writing, Filling(writing, loader), tell)
+        yield reading, writing, Filling(writing, loader)
 
 
 class _Copying:
@@ -217,7 +224,8 @@ class _Copying:
 
     def finish(self) -> tuple[CopiedTable, ...]:
         """Bring the target to one moment of the source, compare, and open it to all."""
-        found, orders = self._read(self._last_round)
+        found, orders, oldest = self._read(self._last_round)
+        self._filling.trim(self._tables, oldest)
         there = self._filling.read(
             lambda tx: [
                 digest(tx, table, orders[table.name], self._telling("comparing", want))
@@ -236,7 +244,7 @@ class _Copying:
 
     def _last_round(
         self, tx: Transaction
-    ) -> tuple[list[CopiedTable], dict[str, tuple[str, ...]]]:
+    ) -> tuple[list[CopiedTable], dict[str, tuple[str, ...]], int]:
         """On one snapshot: what is left, what is not journalled, and the digests."""
         while self._apply(self._changes(tx)):
             pass
@@ -252,7 +260,8 @@ class _Copying:
             found.append(one)
             if not table.appended and not table.journalled:
                 self._renew(tx, table, one, orders[name])
-        return found, orders
+        (oldest,) = tx.one("copy_oldest") or (0,)
+        return found, orders, oldest
 
     def _renew(
         self,
@@ -270,6 +279,7 @@ class _Copying:
     def _changes(self, tx: Transaction) -> Changes | None:
         after = self._filling.reached
         assert after is not None
+        standing_at(tx, after)
         return changes_after(tx, after, self._stride.rows, self._tables)
 
     def _apply(self, found: Changes | None) -> bool:

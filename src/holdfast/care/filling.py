@@ -27,8 +27,15 @@ _RUN, _BEGUN, _REACHED = "copying_run", "copying_begun", "copying_reached"
 _NO_FORMAT = {"reads_from": "1000000", "writes_from": "1000000"}
 """No holdfast reads or writes this: so one that has the store open, or that knows of no
 copies, stays away."""
-_GOES_ALONG = ("id", "created_at", "journal_floor")
+_GOES_ALONG = (
+    "id",
+    "created_at",
+    "forked_from",
+    "journal_floor",
+    "journal_keep",
+)
 """What a store says wherever it is kept."""
+_ONLY_HERE = ("journal_weighed", COPYING, _RUN, _BEGUN, _REACHED)
 _LINES_MOST = 10_000
 
 
@@ -62,24 +69,37 @@ class Filling:
                 )
 
     def claim(
-        self, source: str, newest: int, tables: Sequence[Copied], *, replace: bool
+        self,
+        source: str,
+        newest: int,
+        tables: Sequence[Copied],
+        *,
+        replace: bool,
+        anew: str | None = None,
     ) -> None:
-        """Make the target this run's. Raises `Refused`; then nothing was touched."""
+        """Make the target this run's. Raises `Refused`; then nothing was touched.
+
+        `anew` is what it says meanwhile, if it is not a copy that an older run of the
+        same may have left, to be gone on with, but is begun anew each time.
+        """
         with self._loader.step():
             self._loader.unguard()  # from here on nobody else writes
             said = said_in(self._loader)
-            goes_on = said.get(COPYING) == source and not replace
+            goes_on = said.get(COPYING) == source and not replace and anew is None
             if not goes_on:
-                self._refuse(said, source, tables, replace=replace)
+                again = anew is not None and said.get(COPYING) == anew
+                self._refuse(said, source, tables, replace=replace or again)
                 for table in tables:
                     if table.name != "migration":
                         self._loader.run(f"copy_empty_{table.name}")
+                for index in registry().indexes:
+                    self._loader.run("derived_drop", name=index)
                 for name in (_BEGUN, _REACHED):
                     self._loader.run("copy_unsay", name=name)
                 said = {_BEGUN: str(newest)}
             self.begun = int(said[_BEGUN])
             reached = said.get(_REACHED)
-            self._say({**_NO_FORMAT, COPYING: source, _RUN: self._run})
+            self._say({**_NO_FORMAT, COPYING: anew or source, _RUN: self._run})
             self._say({_BEGUN: str(self.begun)})
         self.reached = None if reached is None else int(reached)
 
@@ -169,14 +189,27 @@ class Filling:
             for columns, rows in pages:
                 self._loader.add(table.name, columns, rows)
 
+    def trim(self, tables: Sequence[Copied], oldest: int) -> None:
+        """Take out what the source has trimmed meanwhile, up to its oldest change."""
+        with self._step():
+            for table in tables:
+                if table.appended:
+                    self._loader.run(f"copy_trim_{table.name}", before=oldest)
+
+    def sweep_later(self) -> None:
+        """Remember rows that are out of sight, to be deleted once it is open."""
+        with self._step():
+            self._loader.run("copy_unswept_sessions")
+            self._loader.run("copy_unswept_tasks")
+
     def finish(self, source: Said) -> None:
         """From here on it is the store, and says so."""
         with self._step():
             self._loader.guard()
-            self._say({name: source[name] for name in _GOES_ALONG})
-            self._say(format_said())
-            for name in (COPYING, _RUN, _BEGUN, _REACHED):
+            for name in (*_GOES_ALONG, *_ONLY_HERE):
                 self._loader.run("copy_unsay", name=name)
+            self._say(format_said(source))
+            self._say({name: source[name] for name in _GOES_ALONG if name in source})
 
     @contextmanager
     def _step(self) -> Iterator[None]:

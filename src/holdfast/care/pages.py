@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from holdfast.engine import Row, Transaction
+from holdfast.moments import standing_at
 from holdfast.schema.copied import Copied
 
 _PAGE_BYTES = 4_000_000
@@ -63,11 +64,58 @@ class Pages:
             after = zip(self.table.key, self.place, strict=True)
             values = {f"after_{column}": value for column, value in after}
             rows = tx.all(f"copy_next_{name}", limit=self.stride.rows, **values)
+        return self._turned(rows)
+
+    def _turned(self, rows: list[Row]) -> list[Row]:
+        """A page that was read; the next one comes after it."""
         if rows:
             self.place = tuple(
                 rows[-1][self.columns.index(column)] for column in self.table.key
             )
         return rows
+
+
+class PagesThen(Pages):
+    """A table's rows as they were at a moment, which does not change between pages."""
+
+    def __init__(self, table: Copied, moment: int) -> None:
+        super().__init__(table)
+        self.moment = moment
+
+    def next(self, tx: Transaction) -> list[Row]:
+        """The next rows; none at the end. Raises `Trimmed`."""
+        standing_at(tx, self.moment)
+        name = f"copy_then_{self.table.name}"
+        after, *_ = self.place or (0,)
+        asked = {"moment": self.moment, "after": after}
+        if not self.columns:
+            self.columns = tuple(tx.fields(name, **asked, limit=1) or ())
+        return self._turned(tx.all(name, **asked, limit=self.stride.rows))
+
+
+class Digest:
+    """What a table is compared by, taken page by page, its columns in one order."""
+
+    def __init__(self, name: str, columns: tuple[str, ...] = ()) -> None:
+        self._name = name
+        self._hashed = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        self._columns = columns
+        self.rows = self.bytes = 0
+
+    def take(self, columns: tuple[str, ...], rows: list[Row], text: bytes) -> None:
+        """Take one page more, with what its rows are `encoded`."""
+        self._columns = self._columns or columns
+        if not self.rows:
+            self._hashed.update(_encode(self._columns))
+        if self._columns != columns:
+            text = _reordered(rows, columns, self._columns)
+        self._hashed.update(text)
+        self.rows += len(rows)
+        self.bytes += len(text)
+
+    def table(self) -> CopiedTable:
+        """The table as it was found."""
+        return CopiedTable(self._name, self.rows, self.bytes, self._hashed.hexdigest())
 
 
 def encoded(rows: list[Row]) -> bytes:
@@ -96,19 +144,11 @@ def digest(
     tell: Callable[[int], None] = lambda _: None,
 ) -> CopiedTable:
     """What a table is compared by, its columns in a given order."""
-    hashed = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    count = size = 0
+    taken = Digest(table.name, columns)
     for found, rows, text in pages(tx, table):
-        wanted = columns or found.columns
-        if not count:
-            hashed.update(_encode(wanted))
-        if wanted != found.columns:
-            text = _reordered(rows, found.columns, wanted)  # noqa: PLW2901
-        hashed.update(text)
-        count += len(rows)
-        size += len(text)
-        tell(count)
-    return CopiedTable(table.name, count, size, hashed.hexdigest())
+        taken.take(found.columns, rows, text)
+        tell(taken.rows)
+    return taken.table()
 
 
 def _reordered(

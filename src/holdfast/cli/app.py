@@ -1,7 +1,7 @@
 """The commands, and how each ends.
 
 Answers for: which commands there are, exit statuses, errors in one line.
-Leaves to others: what a command does (`look`, `importing`, `copying`, the demo).
+Leaves to others: what a command does (the files beside this one).
 Always holds: no traceback for what holdfast foresees; what a program reads goes to
 standard output, what went wrong to standard error.
 
@@ -18,12 +18,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 
 import holdfast
-from holdfast.cli import copying, importing, look, migrating
+from holdfast.cli import (
+    copying,
+    exporting,
+    importing,
+    look,
+    migrating,
+    searching,
+    trimming,
+)
 from holdfast.cli.output import complain
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, NeedsMigration
 
 FAILED, MISUSED, INTERRUPTED, UNHEARD = 1, 2, 130, 141
 
@@ -41,7 +49,12 @@ def build() -> App:
     )
     app.command(demo)
     app.command(importing.build())
+    app.command(exporting.export)
+    app.command(exporting.render)
     app.command(copying.copy)
+    app.command(copying.fork)
+    app.command(searching.search)
+    app.command(trimming.trim)
     app.command(migrating.migrate)
     for command in look.COMMANDS:
         app.command(command)
@@ -72,10 +85,12 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except CycloptsError as error:
         complain(str(error).strip())
-        complain("`holdfast --help` tells what there is", name="")
+        complain(_remedy(error), name="")
         return MISUSED
     except HoldfastError as error:
         complain(str(error))
+        if isinstance(error, NeedsMigration):
+            complain("`holdfast migrate STORE` brings it up to date", name="")
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -83,6 +98,14 @@ def run(arguments: Sequence[str]) -> int:
         _drop_output()
         return UNHEARD
     return status if isinstance(status, int) else 0
+
+
+def _remedy(error: CycloptsError) -> str:
+    """Where to look for what a command understands."""
+    verb = " ".join(error.command_chain or ())
+    if isinstance(error, UnknownOptionError) and "--as-of" in str(error):
+        return f"`holdfast {verb}` shows the present only"
+    return f"`{f'holdfast {verb}'.strip()} --help` tells what there is"
 
 
 def _drop_output() -> None:

@@ -1,7 +1,8 @@
 """How the journal looks to people: transactions, and what each changed.
 
-Answers for: a heading for each transaction (when, who, why), a line for each change.
-Leaves to others: choosing the changes (`look`).
+Answers for: a heading for each transaction (when, who, why), a line for each change;
+where they are asked for, the fields that it changed.
+Leaves to others: choosing the changes (`look`), old and new values (`differences`).
 Always holds: it needs one change at a time, so that it serves a live stream as well.
 """
 
@@ -9,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from rich.console import RenderableType
 from rich.text import Text
 
+from holdfast.cli.differences import SILENT, differences
 from holdfast.cli.output import cut, one_line, safe, when
 from holdfast.cli.records import progress
 from holdfast.cli.speech import in_one_line
@@ -18,16 +21,24 @@ from holdfast.kinds.task_records import Progress
 
 if TYPE_CHECKING:
     from holdfast.changes import Change
+    from holdfast.history import Difference
 
-_STYLES = {"create": "green", "update": "yellow", "delete": "red", "purge": "red"}
-_KINDS = {"task_log": "task log"}
+STYLES = {"create": "green", "update": "yellow", "delete": "red", "purge": "red"}
 _TEXTS = {
     "session": "title",
     "task": "description",
     "task_log": "message",
+    "message_part": "text",
+    "summary": "text",
 }
-_SILENT = {"updated_at", "version", "revision", "first"}
-"""Fields that change with every change, and say nothing of their own."""
+_BELONG_TO = {
+    "message": "session",
+    "segment": "session",
+    "summary": "session",
+    "message_part": "message",
+    "task_log": "task",
+}
+"""What is part of a record, and the field that names the record."""
 _ENOUGH_COLUMNS = 24
 _INDENT = 17
 
@@ -41,10 +52,44 @@ class Chronicle:
 
     def lines(self, change: "Change") -> Iterator[Text]:
         """The lines for one more change."""
+        yield from self._headed(change)
+        line = Text.assemble(_opening(change), safe(name_of(change)))
+        said = said_of(change)
+        room = self._width - line.cell_len - 2
+        if not said:
+            yield line
+        elif room >= min(len(said), _ENOUGH_COLUMNS):
+            yield Text.assemble(line, "  ", cut(said, room, "dim"))
+        else:
+            yield line
+            indent = " " * _INDENT
+            yield Text.assemble(indent, cut(said, self._width - _INDENT, "dim"))
+
+    def in_detail(
+        self, change: "Change", *, full: bool = False
+    ) -> Iterator[RenderableType]:
+        """The same, with the fields that changed, each old and new.
+
+        What was deleted, and what is part of a record, is told in one line, unless all
+        of it was asked for.
+        """
+        yield from self._headed(change)
+        part = change.kind in _BELONG_TO
+        line = Text.assemble(_opening(change), safe(name_of(change, within=True)))
+        if change.op == "delete" or (change.op == "create" and part and not full):
+            room = self._width - line.cell_len - 2
+            line = Text.assemble(line, "  ", cut(said_of(change), room, "dim"))
+            yield line
+            return
+        yield line
+        fields = differences(change.before, change.after, self._width, full=full)
+        if fields is not None:
+            yield fields
+
+    def _headed(self, change: "Change") -> Iterator[Text]:
         if change.moment != self._moment:
             self._moment = change.moment
             yield self._heading(change)
-        yield from self._change(change)
 
     def _heading(self, change: "Change") -> Text:
         who = safe(change.actor or "")
@@ -59,23 +104,6 @@ class Chronicle:
         )
         return cut_text(heading, self._width)
 
-    def _change(self, change: "Change") -> Iterator[Text]:
-        kind = _KINDS.get(change.kind, change.kind)
-        line = Text.assemble(
-            "  ", (f"{change.op:<7}", _STYLES.get(change.op, "")), f"{kind:<8} "
-        )
-        line.append(safe(_name(change)))
-        said = _said(change)
-        room = self._width - line.cell_len - 2
-        if not said:
-            yield line
-        elif room >= min(len(said), _ENOUGH_COLUMNS):
-            yield Text.assemble(line, "  ", cut(said, room, "dim"))
-        else:
-            yield line
-            indent = " " * _INDENT
-            yield Text.assemble(indent, cut(said, self._width - _INDENT, "dim"))
-
 
 def cut_text(text: Text, width: int) -> Text:
     """The same, in one line of at most so many columns."""
@@ -83,19 +111,27 @@ def cut_text(text: Text, width: int) -> Text:
     return text
 
 
-def _name(change: "Change") -> str:
-    """The record's id; of a message, or of a line of a log, whose it is."""
+def _opening(change: "Change") -> Text:
+    """What was done, and to what kind of thing."""
+    kind = change.kind.replace("_", " ")
+    return Text.assemble(
+        "  ", (f"{change.op:<7}", STYLES.get(change.op, "")), f"{kind:<8} "
+    )
+
+
+def name_of(change: "Change | Difference", *, within: bool = False) -> str:
+    """The record's id; of a part of one, whose it is, or its place `within` that."""
     fields = change.after or change.before
     if not fields:
         return change.id or "(purged)"
-    if change.kind == "message":
-        return f"of {fields.get('session')}"
-    if change.kind == "task_log":
-        return f"of {fields.get('task')}"
-    return change.id or "(purged)"
+    if change.kind not in _BELONG_TO:
+        return change.id or "(purged)"
+    if within and "position" in fields:
+        return str(fields["position"])
+    return f"of {fields.get(_BELONG_TO[change.kind])}"
 
 
-def _said(change: "Change") -> str:
+def said_of(change: "Change | Difference") -> str:
     """What is worth telling of a change."""
     before, after = change.before, change.after
     if change.op == "update" and before is not None and after is not None:
@@ -103,13 +139,16 @@ def _said(change: "Change") -> str:
     fields = after or before or {}
     if change.kind == "message":
         return in_one_line(fields)
+    if change.kind == "segment" and fields:
+        first, last = fields["first"], fields["last"]
+        return f"messages {first} to {last}" if first < last else f"message {first}"
     return one_line(fields.get(_TEXTS.get(change.kind, ""), fields) or "")
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     for key, value in after.items():
         was = before.get(key)
-        if value == was or key in _SILENT:
+        if value == was or key in SILENT:
             continue
         if key == "status":
             yield f"{was} → {value}"

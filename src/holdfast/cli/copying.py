@@ -1,7 +1,7 @@
-"""The command that copies a store to another place.
+"""The commands that make a store out of another one.
 
-Answers for: `copy`: its progress, its summary, what to do after an interruption.
-Leaves to others: copying (`care`).
+Answers for: `copy` and `fork`: progress, summary, what to do after an interruption.
+Leaves to others: copying and forking (`care`).
 Always holds: no password of a URL is shown.
 """
 
@@ -23,6 +23,7 @@ import holdfast
 from holdfast.care.copying import CopyReport
 from holdfast.cli import output
 from holdfast.cli.opening import Json
+from holdfast.cli.standing import AsOf
 
 
 def copy(
@@ -63,6 +64,37 @@ def copy(
     else:
         _summarise(done)
     return 0
+
+
+def fork(
+    source: Annotated[str, Parameter(help="The store: its file, or its URL.")],
+    target: Annotated[str, Parameter(help="Where the new one is to be.")],
+    /,
+    *,
+    as_of: AsOf = None,
+    replace: Annotated[
+        bool,
+        Parameter(help="Empty a target that has something in it.", negative=""),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make a new store as another one is, or was, and its own from there on.
+
+    The source stays as it is, and may be in use. The fork has the past up to then too;
+    leases and followers' places are left behind. Interrupted, the same command begins
+    anew; until it is done, nobody can open the fork.
+    """
+    with _progress() as tell:
+        done = holdfast.fork(source, target, as_of, replace=replace, on_progress=tell)
+    if json:
+        output.show_json(_as_json(done))
+    else:
+        output.console().print(
+            f"{output.safe(done.target)} is what {output.safe(done.source)} was at "
+            f"moment {done.head}: {output.count(done.rows, 'row')}, in "
+            f"{done.seconds:.1f} s",
+            soft_wrap=True,
+        )
 
 
 @contextmanager

@@ -1,17 +1,19 @@
 """The commands that bring files into a store.
 
-Answers for: `import chat`: its progress, its summary, its report file.
+Answers for: `import chat`, `import sessions`, `import active-mirror`: progress, a
+summary, a report file.
 Leaves to others: reading the files and keeping what is in them (`importers`).
 Always holds: what was set aside is counted and named, and makes the exit status 1.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+from zoneinfo import ZoneInfo
 
 import msgspec
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token
 from rich.padding import Padding
 from rich.progress import (
     BarColumn,
@@ -26,15 +28,39 @@ import holdfast
 from holdfast.cli import output
 from holdfast.cli.opening import Json
 from holdfast.errors import BadInput, CannotOpen
+from holdfast.importers.active_mirror import import_active_mirror
 from holdfast.importers.chat import ImportReport, import_chat
+from holdfast.importers.report import report_of
+
+if TYPE_CHECKING:
+    from holdfast.store import Store
 
 NAMED_ON_SCREEN = 20
+Tell: TypeAlias = Callable[[int, int, int], None]
+To = Annotated[str, Parameter(help="The store; it is made if it is not there.")]
+Whose = Annotated[str, Parameter(help="Whose they shall be.", show_default=False)]
+ReportTo = Annotated[
+    Path | None, Parameter(help="Write what was done to this file, as JSON.")
+]
+
+
+def _zone(_: object, tokens: Sequence[Token]) -> ZoneInfo:
+    """The time zone of a name. Raises `BadInput`."""
+    name = tokens[-1].value
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        raise BadInput(
+            f"{name!r} is no time zone that this machine knows; one is Europe/Paris"
+        ) from None
 
 
 def build() -> App:
     """The `import` command, with one command below it for each format."""
     app = App(name="import", help="Bring files of other programs into a store.")
     app.command(chat)
+    app.command(sessions)
+    app.command(active_mirror)
     return app
 
 
@@ -42,17 +68,13 @@ def chat(
     files: Annotated[list[Path], Parameter(help="Files of chat transcripts.")],
     /,
     *,
-    to: Annotated[str, Parameter(help="The store; it is made if it is not there.")],
-    owner: Annotated[
-        str, Parameter(help="Whose they shall be.", show_default=False)
-    ] = "",
+    to: To,
+    owner: Whose = "",
     session: Annotated[
         str | None,
         Parameter(help="The session for messages that stand by themselves."),
     ] = None,
-    report: Annotated[
-        Path | None, Parameter(help="Write what was done to this file, as JSON.")
-    ] = None,
+    report: ReportTo = None,
     json: Json = False,
 ) -> int:
     """Bring chat-completion transcripts into a store.
@@ -62,13 +84,89 @@ def chat(
     run that was interrupted. What cannot be taken is named and set aside; then the
     exit status is 1.
     """
+
+    def bring(store: "Store", file: Path, tell: Tell) -> ImportReport:
+        return import_chat(store, file, session=session, on_progress=tell)
+
+    _refuse_folders(files)
+    return _bring_all(files, bring, to, owner, report, json=json)
+
+
+def sessions(
+    files: Annotated[list[Path], Parameter(help="Files that a store has exported.")],
+    /,
+    *,
+    to: To,
+    owner: Whose = "",
+    report: ReportTo = None,
+    json: Json = False,
+) -> int:
+    """Take in sessions that `holdfast export` wrote, with their ids and times.
+
+    A file that is broken anywhere is refused as a whole. A session that is there is
+    given the messages that it lacks at its end; one that has other messages is left as
+    it is, and named; then the exit status is 1. Running it again adds nothing, and
+    finishes a run that was interrupted.
+    """
+
+    def bring(store: "Store", file: Path, tell: Tell) -> ImportReport:
+        return report_of(store.sessions.import_from(file, on_progress=tell))
+
+    _refuse_folders(files)
+    return _bring_all(files, bring, to, owner, report, json=json)
+
+
+def active_mirror(
+    files: Annotated[
+        list[Path],
+        Parameter(help="Databases, exports, or folders of sessions."),
+    ],
+    /,
+    *,
+    to: To,
+    owner: Whose = "",
+    zone: Annotated[
+        ZoneInfo | None,
+        Parameter(
+            help="Where times without a zone are from, such as Europe/Paris; else this "
+            "machine's zone.",
+            converter=_zone,
+        ),
+    ] = None,
+    report: ReportTo = None,
+    json: Json = False,
+) -> int:
+    """Bring what ActiveMirrorOS has kept into a store.
+
+    That is a `conversations.db` or exports of the Python program, or a folder of
+    sessions of the JavaScript one. Running it again adds nothing. Messages whose
+    session is not there, and what else does not go in, are named; then the exit status
+    is 1.
+    """
+
+    def bring(store: "Store", file: Path, tell: Tell) -> ImportReport:
+        return import_active_mirror(store, file, zone=zone)
+
+    return _bring_all(files, bring, to, owner, report, json=json)
+
+
+def _bring_all(
+    files: list[Path],
+    bring: Callable[["Store", Path, Tell], ImportReport],
+    to: str,
+    owner: str,
+    report: Path | None,
+    *,
+    json: bool,
+) -> int:
+    """Bring each file into the store, and say what became of it; the exit status."""
     _look_before(files, to, report)
     reports = []
     try:
         with holdfast.open(to, owner=owner) as store:
             for file in files:
                 with _progress(file) as tell:
-                    done = import_chat(store, file, session=session, on_progress=tell)
+                    done = bring(store, file, tell)
                 reports.append(done)
                 if not json:
                     _summarise(done)
@@ -83,6 +181,12 @@ def chat(
     return 1 if any(done.set_aside_count for done in reports) else 0
 
 
+def _refuse_folders(files: list[Path]) -> None:
+    for file in files:
+        if file.is_dir():
+            raise CannotOpen(f"{file} is a folder; nothing was imported")
+
+
 def _look_before(files: list[Path], to: str, report: Path | None) -> None:
     """See that every file is there, and is not the store, before anything is opened.
 
@@ -95,8 +199,6 @@ def _look_before(files: list[Path], to: str, report: Path | None) -> None:
     for file in files:
         if not file.exists():
             raise CannotOpen(f"there is no file {file}; nothing was imported")
-        if file.is_dir():
-            raise CannotOpen(f"{file} is a folder; nothing was imported")
         if store.exists() and file.samefile(store):
             raise BadInput(f"{file} is the store itself; nothing was imported")
 
@@ -138,8 +240,10 @@ def _summarise(done: ImportReport) -> None:
     if done.set_aside_count:
         screen.print(Text(f"  {done.set_aside_count:,} set aside:", "yellow"))
     for what in done.set_aside[:NAMED_ON_SCREEN]:
-        place = f"{what.position} (byte {what.at_byte:,})"
-        text = Text(f"{output.safe(place)}: {output.one_line(what.reason)}")
+        place = output.safe(what.position)
+        if what.at_byte is not None:
+            place += f" (byte {what.at_byte:,})"
+        text = Text(f"{place}: {output.one_line(what.reason)}")
         screen.print(Padding(text, (0, 0, 0, 2)))
         if what.sample:
             sample = f"    {output.one_line(what.sample)}"

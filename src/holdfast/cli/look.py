@@ -1,36 +1,32 @@
 """The commands that look at a store, and never change it.
 
-Answers for: `sessions`, `tasks`, `log`, `tail`, `check`, `guarantees`.
-Leaves to others: `show` (`showing`), how records look (`records`, `changes`), how
-errors end (`app`).
+Answers for: `sessions`, `tasks`, `check`, `guarantees`.
+Leaves to others: `show` (`showing`), `log` and `tail` (`journal`), `diff`
+(`comparing`), how records look (`records`), how errors end (`app`).
 Always holds: a store is opened read-only, and is never created by a look.
 """
 
 from collections.abc import Callable
-from itertools import islice
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
 from rich.text import Text
 
 from holdfast import declared
 from holdfast.cli import output, records
-from holdfast.cli.changes import Chronicle
+from holdfast.cli.comparing import diff
+from holdfast.cli.journal import log, tail
 from holdfast.cli.opening import (
     Cursor,
     Json,
-    Kinds,
     Limit,
     Owner,
     Where,
-    changes_from,
-    journal_of,
     listed,
-    newest_changes,
     opened,
     scope,
 )
 from holdfast.cli.showing import show
+from holdfast.cli.standing import AsOf, head, json_head, standing
 from holdfast.kinds.session_records import SessionStatus
 from holdfast.kinds.task_records import TaskStatus
 
@@ -43,19 +39,20 @@ def sessions(
     status: SessionStatus | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
+    as_of: AsOf = None,
     json: Json = False,
 ) -> None:
     """List the sessions of a store, newest first (owner by owner)."""
-    with opened(store) as there:
+    with opened(store, as_of) as there:
+        then = standing(there, as_of)
         lists = scope(there, owner).sessions.list
         page = listed(lists, limit, cursor, status=status)
     if json:
-        output.show_json({"sessions": list(page), "cursor": page.cursor})
-    elif not page:
-        output.show("no sessions")
-    else:
-        width = output.console().width
-        output.show(*records.sessions(page, width), *output.more(page.cursor))
+        found = {"sessions": list(page), "cursor": page.cursor}
+        output.show_json({**json_head(then), **found})
+        return
+    lines = records.sessions(page, output.console().width) if page else ["no sessions"]
+    output.show(*head(then), *lines, *output.more(page.cursor))
 
 
 def tasks(
@@ -66,76 +63,20 @@ def tasks(
     status: TaskStatus | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
+    as_of: AsOf = None,
     json: Json = False,
 ) -> None:
     """List the tasks of a store, newest first (owner by owner)."""
-    with opened(store) as there:
-        page = scope(there, owner).tasks.list(status=status, limit=limit, cursor=cursor)
+    with opened(store, as_of) as there:
+        then = standing(there, as_of)
+        lists = scope(there, owner).tasks.list
+        page = listed(lists, limit, cursor, status=status)
     if json:
-        output.show_json({"tasks": list(page), "cursor": page.cursor})
-    elif not page:
-        output.show("no tasks")
-    else:
-        width = output.console().width
-        output.show(*records.tasks(page, width), *output.more(page.cursor))
-
-
-def log(
-    store: Where,
-    /,
-    *,
-    owner: Owner = None,
-    after: Annotated[
-        int | None, Parameter(help="What follows this change; else the newest changes.")
-    ] = None,
-    kind: Kinds = None,
-    limit: Limit = 100,
-    json: Json = False,
-) -> None:
-    """Print the journal: when, who, why and what, the newest at the end."""
-    with opened(store) as there:
-        journal = journal_of(there, owner)
-        changes = (
-            newest_changes(journal, kind, limit)
-            if after is None
-            else list(islice(changes_from(journal, after, kind), limit))
-        )
-    if json:
-        output.show_json({"changes": changes})
+        found = {"tasks": list(page), "cursor": page.cursor}
+        output.show_json({**json_head(then), **found})
         return
-    chronicle = Chronicle(output.console().width)
-    lines = [line for change in changes for line in chronicle.lines(change)]
-    more: list[Text] = []
-    if after is not None and len(changes) == limit:
-        more = [output.hint(f"go on with --after {changes[-1].seq}")]
-    output.show(*(lines or [Text("no changes")]), *more)
-
-
-def tail(
-    store: Where,
-    /,
-    *,
-    owner: Owner = None,
-    after: Annotated[
-        int | None, Parameter(help="Begin with what follows this change, not with now.")
-    ] = None,
-    kind: Kinds = None,
-    limit: Annotated[int | None, Parameter(help="End after so many changes.")] = None,
-    json: Json = False,
-) -> None:
-    """Follow the journal live, until Ctrl-C; with --json, a line for each change."""
-    screen = output.console()
-    chronicle = Chronicle(screen.width)
-    with opened(store) as there:
-        changes = journal_of(there, owner).follow(after=after, kinds=kind)
-        for number, change in enumerate(changes, 1):
-            if json:
-                output.show_json_line(change)
-            else:
-                for line in chronicle.lines(change):
-                    screen.print(line)
-            if number == limit:
-                return
+    lines = records.tasks(page, output.console().width) if page else ["no tasks"]
+    output.show(*head(then), *lines, *output.more(page.cursor))
 
 
 def check(store: Where, /, *, json: Json = False) -> int:
@@ -147,7 +88,7 @@ def check(store: Where, /, *, json: Json = False) -> int:
             {"ok": found.ok, "problems": found.problems, "counts": found.counts}
         )
         return 0 if found.ok else 1
-    counts = [f"{number:>9,}  {name}" for name, number in found.counts.items()]
+    counts = [f"{it:>9,}  {name}" for name, it in found.counts.items() if it]
     problems = [Text(f"problem: {output.safe(what)}", "red") for what in found.problems]
     verdict = (
         Text("nothing is wrong", "green")
@@ -173,6 +114,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     tasks,
     log,
     tail,
+    diff,
     check,
     guarantees,
 )

@@ -6,19 +6,21 @@ Always holds: a look never creates a store, and never changes one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
 from cyclopts import Parameter, validators
 
 import holdfast
-from holdfast.errors import NotFound, Refused, Trimmed
+from holdfast.errors import HoldfastError, NotFound, Refused, Trimmed
 from holdfast.page import Page
 
 if TYPE_CHECKING:
     from holdfast.across import AcrossOwners
     from holdfast.changes import Change
     from holdfast.journal import Journal
-    from holdfast.store import Store, StoreJournal
+    from holdfast.shown import StoreJournal
+    from holdfast.store import Store
 
 T = TypeVar("T")
 
@@ -40,13 +42,23 @@ Json = Annotated[
 ]
 Kinds = Annotated[
     list[str] | None,
-    Parameter(help="Only of this kind (may be repeated).", negative=""),
+    Parameter("--kind", help="Only of this kind (may be repeated).", negative=""),
+]
+Full = Annotated[
+    bool, Parameter(help="Long texts in full.", negative="", show_default=False)
 ]
 
 
-def opened(target: str) -> "Store":
-    """The store, to be read only. Raises `CannotOpen` if there is none."""
-    return holdfast.open(target, read_only=True)
+def opened(target: str, as_of: datetime | int | None = None) -> "Store":
+    """The store, now or as it was, to be read. Raises `CannotOpen` if there is none."""
+    store = holdfast.open(target, read_only=True)
+    if as_of is None:
+        return store
+    try:
+        return store.as_of(as_of)
+    except HoldfastError:
+        store.close()
+        raise
 
 
 def scope(store: "Store", owner: str | None) -> "Store | AcrossOwners":
@@ -92,39 +104,44 @@ def one_of(
             continue
     if not found:
         raise NotFound(kind, id)
-    if len(found) > 1:
-        names = ", ".join(repr(name) for name, _, _ in found)
-        raise Refused(f"several owners have a {kind} {id!r} ({names}): add --owner")
+    refuse_several(kind, id, [name for name, _, _ in found])
     return found[0][1:]
+
+
+def refuse_several(kind: str, id: str, owners: Sequence[str]) -> None:
+    """Raise `Refused` if several owners have a record that is asked for by its id."""
+    if len(owners) > 1:
+        names = ", ".join(map(repr, owners))
+        raise Refused(f"several owners have a {kind} {id!r} ({names}): add --owner")
 
 
 def newest_changes(
     journal: "Journal", kinds: Sequence[str] | None, limit: int
 ) -> list["Change"]:
     """The newest changes, oldest of them first."""
-    head = journal.head()
+    head, first = journal.head(), journal.horizon()
     reach = limit
     found: list[Change] = []
     while True:
-        start = max(head - reach, 0)
+        start = max(head - reach, first)
         try:
             found = list(changes_from(journal, start, kinds))
         except Trimmed:
             if not found:
                 raise
             return found
-        if len(found) >= limit or start == 0:
+        if len(found) >= limit or start == first:
             return found[-limit:]
         reach *= 4
 
 
 def changes_from(
-    journal: "Journal", after: int, kinds: Sequence[str] | None
+    journal: "Journal", after: int, kinds: Sequence[str] | None, id: str | None = None
 ) -> Iterator["Change"]:
-    """Every change after a place, read page by page."""
+    """Every change after a place, or of one record, read page by page."""
     cursor = None
     while True:
-        page = journal.read(after, limit=PAGE, kinds=kinds, cursor=cursor)
+        page = journal.read(after, limit=PAGE, kinds=kinds, id=id, cursor=cursor)
         yield from page
         cursor = page.cursor
         if cursor is None:

@@ -53,6 +53,11 @@ def show(*parts: RenderableType) -> None:
         _write(text.encode(sys.stdout.encoding, errors="backslashreplace"))
 
 
+def show_text(text: str) -> None:
+    """Print a text that is safe to show as it is."""
+    _write(text.encode(sys.stdout.encoding, errors="backslashreplace"))
+
+
 def show_json(value: object) -> None:
     """Print one JSON document."""
     text = msgspec.json.encode(value, enc_hook=str)

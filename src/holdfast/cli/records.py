@@ -204,7 +204,8 @@ def progress(found: "Progress | None", *, note: bool = True) -> str:
 def guarantees(found: Iterable[Guarantee]) -> Table:
     """What each kind of state promises."""
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
-    for name in ("kind", "promise", "acknowledged", "after a crash", "journal"):
+    columns = ("kind", "promise", "acknowledged", "after a crash", "journal")
+    for name in (*columns, "in the past"):
         table.add_column(name, header_style="bold", no_wrap=name == "kind")
     for row in found:
         table.add_row(
@@ -213,6 +214,7 @@ def guarantees(found: Iterable[Guarantee]) -> Table:
             row.acknowledged,
             row.after_a_crash,
             "yes" if row.journalled else "no",
+            "yes" if row.in_the_past else "no",
         )
     return table
 

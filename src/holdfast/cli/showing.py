@@ -14,7 +14,8 @@ from cyclopts import Parameter, validators
 from rich.text import Text
 
 from holdfast.cli import output, records
-from holdfast.cli.opening import PAGE, Cursor, Json, Owner, Where, one_of, opened
+from holdfast.cli.opening import PAGE, Cursor, Full, Json, Owner, Where, one_of, opened
+from holdfast.cli.standing import AsOf, Standing, head, json_head, standing
 from holdfast.errors import BadInput, NotFound
 from holdfast.page import Page
 
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 TASKS_OF_A_SESSION = 20
 LOG_LINES_OF_A_TASK = 200
-
-
-Full = Annotated[
-    bool, Parameter(help="Long texts in full.", negative="", show_default=False)
-]
 
 
 class KindName(StrEnum):
@@ -50,6 +46,7 @@ class Choice(msgspec.Struct, frozen=True):
     cursor: str | None
     full: bool
     json: bool
+    then: Standing | None
 
 
 def show(
@@ -69,14 +66,14 @@ def show(
         ),
     ] = 20,
     cursor: Cursor = None,
-    full: Annotated[
-        bool, Parameter(help="Long texts in full.", negative="", show_default=False)
-    ] = False,
+    full: Full = False,
+    as_of: AsOf = None,
     json: Json = False,
 ) -> None:
     """Show one session with its newest messages and its tasks, a message, or a task."""
-    with opened(store) as there:
-        choice = Choice(owner, limit, cursor, full, json)
+    with opened(store, as_of) as there:
+        then = standing(there, as_of)
+        choice = Choice(owner, limit, cursor, full, json, then)
         _SHOW[kind.removesuffix("s")](there, id, choice)
 
 
@@ -89,6 +86,7 @@ def _show_session(store: "Store", id: str, choice: Choice) -> None:
     if choice.json:
         output.show_json(
             {
+                **json_head(choice.then),
                 "session": session,
                 "messages": list(messages),
                 "cursor": messages.cursor,
@@ -96,7 +94,7 @@ def _show_session(store: "Store", id: str, choice: Choice) -> None:
             }
         )
         return
-    parts = [records.session(session, full=choice.full), Text()]
+    parts = [*head(choice.then), records.session(session, full=choice.full), Text()]
     if messages.cursor:
         parts.append(output.hint(f"older messages: add --cursor {messages.cursor}"))
     parts += [records.message(message, full=choice.full) for message in messages]
@@ -123,9 +121,11 @@ def _show_task(store: "Store", id: str, choice: Choice) -> None:
     )
     lines = view.tasks.logs(id, limit=LOG_LINES_OF_A_TASK)
     if choice.json:
-        output.show_json({"task": task, "log": list(lines)})
+        found = {"task": task, "log": list(lines)}
+        output.show_json({**json_head(choice.then), **found})
     else:
-        output.show(records.task(task, lines, full=choice.full))
+        page = records.task(task, lines, full=choice.full)
+        output.show(*head(choice.then), page)
 
 
 def _show_message(store: "Store", id: str, choice: Choice) -> None:
@@ -139,9 +139,9 @@ def _show_message(store: "Store", id: str, choice: Choice) -> None:
         store, choice.owner, "message", id, lambda view: _message(view, session, name)
     )
     if choice.json:
-        output.show_json({"message": message})
+        output.show_json({**json_head(choice.then), "message": message})
     else:
-        output.show(records.message(message, full=True))
+        output.show(*head(choice.then), records.message(message, full=True))
 
 
 def _message(view: "Store", session: str, name: str) -> "Message":

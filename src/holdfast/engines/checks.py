@@ -8,10 +8,14 @@ Leaves to others: an engine's own checks of its files, what to do about what is 
 from collections.abc import Callable, Iterable
 
 from holdfast.engine import Part, Report, Row
+from holdfast.schema.format import ELSEWHERE
 
-_ELSEWHERE = 2**39
-"""Numbers from here on are no places in the journal: PostgreSQL gives them."""
 Ask = Callable[[str], list[Row]]
+_TRIMMED = (
+    "(select cast(value as bigint) as floor from store where name = 'journal_floor') "
+    "trimmed"
+)
+"""The oldest moment that can be read: what was before may be there still, or not."""
 
 
 def check(ask: Ask, parts: tuple[Part, ...], problems: Iterable[str] = ()) -> Report:
@@ -37,6 +41,11 @@ def _journal(ask: Ask) -> list[str]:
         problems.append(
             f"journal: {count} changes between {first} and {last}; some are missing"
         )
+    ((floor,),) = ask(f"select floor from {_TRIMMED}")
+    if count and first > floor + 1:
+        problems.append(
+            f"journal: it begins at {first}, but should reach back to {floor}"
+        )
     ((unstamped,),) = ask(
         "select count(*) from change where seq > coalesce((select c.seq from change c "
         "where c.at is not null order by c.seq desc limit 1), 0)"
@@ -55,14 +64,13 @@ def _journal(ask: Ask) -> list[str]:
 def _images(ask: Ask, table: str) -> list[str]:
     """Rows that were changed or deleted without an image, and rows without a change."""
     ((missing,),) = ask(
-        f"select count(*) from change c where c.kind = '{table}' "
-        "and c.op in ('update', 'delete') "
+        f"select count(*) from change c, {_TRIMMED} where c.kind = '{table}' "
+        "and c.op in ('update', 'delete') and c.seq >= floor "
         f"and not exists (select 1 from was_{table} w where w.died = c.seq)"
     )
     ((unknown,),) = ask(
-        f"select count(*) from {table} t, (select cast(value as bigint) as floor "
-        "from store where name = 'journal_floor') trimmed "
-        f"where (floor = 0 or (t.no > floor and t.no < {_ELSEWHERE})) "
+        f"select count(*) from {table} t, {_TRIMMED} "
+        f"where (floor = 0 or (t.no > floor and t.no < {ELSEWHERE})) "
         "and not exists (select 1 from change c where c.op = 'create' "
         f"and c.kind = '{table}' and c.seq = t.no and c.no = t.no) "
         "and not exists (select 1 from change c where c.op = 'create' "

@@ -4,12 +4,17 @@ Answers for: what is to be made or migrated, in an order that every engine follo
 Leaves to others: running it (each engine), the steps' text (`schema`).
 """
 
+import re
+from collections.abc import Mapping
+
 import msgspec
 
 from holdfast.engine import Part
 from holdfast.errors import NeedsMigration
 from holdfast.schema import format as formats
 from holdfast.schema.statements import TABLES, parse
+
+_MADE = re.compile(r"create (?:virtual )?table (\w+)", re.IGNORECASE)
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -25,12 +30,19 @@ class Line(msgspec.Struct, frozen=True):
         return 1 + len(self.steps)
 
 
-def lines_of(parts: tuple[Part, ...]) -> list[Line]:
-    """Holdfast's own tables as one line, and each of a user's kinds as its own."""
-    ours = tuple(_tables(part) for part in parts if not part.own)
-    return [Line(formats.OUR_LINE, ours, formats.steps())] + [
-        Line(part.kind, (_tables(part),), part.migrations) for part in parts if part.own
-    ]
+def lines_of(parts: tuple[Part, ...], engine: str = "") -> list[Line]:
+    """Holdfast's own tables as one line; each user's kind and each index as its own."""
+    ours = tuple(_tables(part) for part in parts if not (part.own or part.derived))
+    lines = [Line(formats.OUR_LINE, ours, formats.steps())]
+    for part in parts:
+        if part.own:
+            lines.append(Line(part.kind, (_tables(part),), part.migrations))
+        elif part.derived:
+            text = part.instead.get(engine) or _tables(part)
+            names = _MADE.findall(text)
+            again = "".join(f"drop table if exists {name};\n" for name in names) + text
+            lines.append(Line(part.kind, (text,), (again,) * (part.version - 1)))
+    return lines
 
 
 def pending_of(parts: tuple[Part, ...], have: dict[str, int]) -> list[str]:
@@ -51,13 +63,21 @@ def refuse_pending(place: str, steps: list[str]) -> None:
         )
 
 
-def format_said() -> dict[str, str]:
-    """What a store of today's format says of it."""
-    ours = formats.OURS
+SAID_AGAIN = (
+    "on conflict (name) do update set value = excluded.value "
+    "where store.name not in ('reads_from', 'writes_from') "
+    "or cast(store.value as integer) < cast(excluded.value as integer)"
+)
+"""How a store's saying takes the place of one before; whom it kept away stays away."""
+
+
+def format_said(rows_of: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a store of today's format says of it, perhaps with the rows of another."""
+    ours, there = formats.OURS, rows_of or {}
     return {
         "version": str(ours.version),
-        "reads_from": str(ours.reads_from),
-        "writes_from": str(ours.writes_from),
+        "reads_from": str(max(ours.reads_from, int(there.get("reads_from", 0)))),
+        "writes_from": str(max(ours.writes_from, int(there.get("writes_from", 0)))),
     }
 
 

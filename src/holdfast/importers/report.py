@@ -5,7 +5,11 @@ Always holds: nothing of a file is dropped without being counted or named here; 
 names of what was set aside are bounded, their count is not.
 """
 
+from collections.abc import Sequence
+
 import msgspec
+
+from holdfast.runtime.admission import SessionsReport
 
 NAMED_AT_MOST = 10_000
 _SAMPLE_CHARACTERS = 120
@@ -16,11 +20,12 @@ class SetAside(msgspec.Struct, frozen=True):
 
     `position` is its place as `jq` writes it (`[16].traj[3]`, counted from 0; or a
     line, counted from 1); `at_byte` is the byte where it, or the item that holds it,
-    begins. A fault of the file itself has the byte where reading ended.
+    begins, where that is known. A fault of the file itself has the byte where reading
+    ended.
     """
 
     position: str
-    at_byte: int
+    at_byte: int | None
     reason: str
     sample: str = ""
 
@@ -41,6 +46,31 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     set_aside: tuple[SetAside, ...]
     set_aside_count: int
     broken_at: int | None = None
+
+
+def report_of(done: SessionsReport, set_aside: Sequence[SetAside] = ()) -> ImportReport:
+    """The report of an import of sessions, beside what was set aside before that."""
+    named = [*set_aside]
+    named += [SetAside(one.place, None, one.reason) for one in done.refused]
+    named += [
+        SetAside(
+            f"session {id!r}",
+            None,
+            "its title, its status or the like is another in the store, and was left "
+            "as it is there",
+        )
+        for id in done.differing
+    ]
+    return ImportReport(
+        file=done.file,
+        sessions=done.sessions,
+        sessions_added=done.sessions_added,
+        messages=done.messages,
+        added=done.added,
+        already_there=done.already_there,
+        set_aside=tuple(named[:NAMED_AT_MOST]),
+        set_aside_count=len(named) - len(done.refused) + done.refused_count,
+    )
 
 
 def sample_of(value: object) -> str:

@@ -8,36 +8,19 @@ Always holds: positions run without a gap from a session's first message to its 
 
 from collections.abc import Sequence
 
-import msgspec
-
 from holdfast import codec
-from holdfast.clock import number_in, to_datetime
-from holdfast.contract import Kind, every_page, operation, query
+from holdfast.clock import to_datetime
+from holdfast.contract import every_page, operation, query
 from holdfast.edges import Count, Id, Name, Object, PageSize, Value
 from holdfast.engine import Row
-from holdfast.errors import AlreadyExists, Conflict, NotFound
+from holdfast.errors import AlreadyExists, Conflict
+from holdfast.kinds.histories import LAST, Histories, Place
+from holdfast.kinds.quotas import Added, watch
 from holdfast.kinds.session_records import Draft, Drafts, Message, message_of
 from holdfast.page import Page, cursor_of, place_of
 
-LAST = 2**62
-"""Past every position, and every time."""
-_SWEPT_AT_ONCE = 1_000
 
-
-class Place(msgspec.Struct, frozen=True):
-    """Where a session stands: its row, its version, its first and newest position."""
-
-    no: int
-    revision: int
-    first: int
-    last: int
-
-    @property
-    def version(self) -> int:
-        return self.revision + self.last
-
-
-class Messages(Kind):
+class Messages(Histories):
     """The part of the sessions' operations that is about what is said in them."""
 
     name = "sessions"
@@ -63,10 +46,12 @@ class Messages(Kind):
             role, codec.document(content), codec.optional(metadata), message_id
         )
         place = self._place(id)
-        if message_id is not None and (there := self._same(id, place, draft)):
-            return there
+        if message_id is not None and (there := self._there(id, place, [draft])):
+            return there[message_id]
         self._expect(id, place, expect)
-        return self._add(id, place.no, place.last + 1, draft)
+        message = self._add(id, place, place.last + 1, draft)
+        watch(self.tx, Added(id, place.line, place.first, message.position, draft))
+        return message
 
     @operation
     def extend(
@@ -74,8 +59,9 @@ class Messages(Kind):
     ) -> tuple[Message, ...]:
         """Add messages at the end, all of them or none.
 
-        Each is a dict of `role` and `content`, and perhaps `id` and `metadata`.
-        Raises as `append` does.
+        Each is a dict of `role` and `content`, and perhaps `id`, `metadata`,
+        `created_at` (for what was said before it came here) and `partial` (for what
+        broke off). Raises as `append` does.
         """
         drafts: Sequence[Draft] = tuple(messages)  # type: ignore[arg-type]
         place = self._place(id)
@@ -88,7 +74,8 @@ class Messages(Kind):
             message = there.get(draft.id)
             if message is None:
                 last += 1
-                message = self._add(id, place.no, last, draft)
+                message = self._add(id, place, last, draft)
+                watch(self.tx, Added(id, place.line, place.first, last, draft))
             if draft.id is not None:
                 there[draft.id] = message
             kept.append(message)
@@ -117,15 +104,9 @@ class Messages(Kind):
             )
         if cursor is not None:
             end = min(end, int(place_of(cursor, int)[0]))
-        rows = self.tx.all(
-            "message_page_back",
-            session=place.no,
-            first=place.first,
-            before=end,
-            limit=last + 1,
-        )
+        rows = self._back(place, end, last + 1)
         more = cursor_of(rows[last - 1][1]) if len(rows) > last else None
-        return Page((message_of(id, row) for row in reversed(rows[:last])), more)
+        return Page(reversed(self._shown(id, rows[:last])), more)
 
     @every_page
     def history(self, id: Id, *, cursor: str | None = None) -> Page[Message]:
@@ -140,12 +121,13 @@ class Messages(Kind):
         Raises `NotFound`, `Held`, `Fenced`.
         """
         place = self._place(id)
-        row = self.tx.one("message_at", session=place.no, position=place.last)
-        if row is None or place.last < place.first:
+        row = self._at(place, place.last)
+        if row is None:
             return None
-        self.tx.put("message_pop", session=place.no, position=place.last)
-        self._cut(place, first=place.first, last=place.last - 1)
-        return message_of(id, row)
+        (taken,) = self._shown(id, [row])
+        self._cut(self._without(place, row), first=place.first, last=place.last - 1)
+        self.forget_summaries(place.no, beyond=place.last - 1)
+        return taken
 
     @operation
     def clear(self, id: Id) -> int:
@@ -156,31 +138,11 @@ class Messages(Kind):
         place = self._place(id)
         count = place.last - place.first + 1
         if count:
+            if self._release(place):
+                place = self._lined(place)
             self._cut(place, first=place.last + 1, last=place.last)
-            self.sweep(place.no, below=place.last + 1)
+            self.forget_summaries(place.no, beyond=0)
         return count
-
-    def tidy(self, limit: int) -> bool:
-        """Delete messages of sessions that were deleted or cleared."""
-        row = self.tx.one("leftover_next", kind=self.name)
-        if row is None:
-            return False
-        no, below = row
-        if self.tx.run("message_sweep", session=no, below=below, limit=limit) < limit:
-            self.tx.put("leftover_done", kind=self.name, no=no)
-        return True
-
-    def _read_place(self, id: str) -> Place:
-        return self._place(id, writing=False)
-
-    def _place(self, id: str, *, writing: bool = True) -> Place:
-        row = self.tx.one("session_place", owner=self.owner, id=id, now=self.tx.now)
-        if row is None:
-            raise NotFound("session", id)
-        no, revision, first, last, fence = row
-        if writing:
-            self._pass(id, fence=fence)
-        return Place(no, revision, first, max(last or 0, first - 1))
 
     def _expect(self, id: str, place: Place, expect: int | None) -> None:
         if expect is not None and expect != place.version:
@@ -193,51 +155,42 @@ class Messages(Kind):
 
         Raises `AlreadyExists`, also where two drafts have one id and other content.
         """
-        there: dict[str | None, Message] = {}
         seen: dict[str, Draft] = {}
         for draft in drafts:
             if draft.id is None:
                 continue
             if _said(seen.setdefault(draft.id, draft)) != _said(draft):
                 raise AlreadyExists("message", draft.id)
-            if draft.id not in there and (found := self._same(session, place, draft)):
-                there[draft.id] = found
-        return there
+        rows = self._by_ids(place, list(seen))
+        there = self._shown(session, list(rows.values()))
+        for message in there:
+            said = (message.role, message.content, message.metadata)
+            if said != _said(seen[message.id]):
+                raise AlreadyExists("message", message.id)
+        return {message.id: message for message in there}
 
-    def _same(self, session: str, place: Place, draft: Draft) -> Message | None:
-        row = self._by_id(place, draft.id)
-        if row is None:
-            return None
-        there = message_of(session, row)
-        if (there.role, there.content, there.metadata) != _said(draft):
-            raise AlreadyExists("message", there.id)
-        return there
-
-    def _by_id(self, place: Place, id: str | None) -> Row | None:
-        """The message with an id: by the row's number in it, or as it was given."""
-        where = {"session": place.no, "id": id, "first": place.first}
-        no = None if id is None else number_in(id)
-        found = None if no is None else self.tx.one("message_numbered", no=no, **where)
-        return found or self.tx.one("message_given", **where)
-
-    def _add(self, session: str, no: int, position: int, draft: Draft) -> Message:
-        tx = self.tx
+    def _add(self, session: str, place: Place, position: int, draft: Draft) -> Message:
+        tx, line = self.tx, place.line
+        if draft.partial:
+            self._only_newer()
         if draft.id is not None:
-            tx.put("message_unhide", session=no, id=draft.id)
+            tx.put("message_unhide", session=line, id=draft.id, first=place.first)
         row_no = tx.new_no()
         id = draft.id or tx.new_id(row_no)
+        created_at = tx.now if draft.created_at is None else draft.created_at
         tx.put(
             "message_add",
             no=row_no,
             owner=self.owner,
-            session=no,
+            session=line,
             position=position,
             id=id,
-            now=tx.now,
+            created_at=created_at,
             role=draft.role,
             content=draft.content.text,
             metadata=codec.text_of(draft.metadata),
             given=draft.id is not None,
+            partial=draft.partial,
         )
         return Message(
             id=id,
@@ -246,8 +199,20 @@ class Messages(Kind):
             role=draft.role,
             content=draft.content.value,
             metadata=codec.value_of(draft.metadata),
-            created_at=to_datetime(tx.now),
+            created_at=to_datetime(created_at),
+            partial=draft.partial,
         )
+
+    def _shown(self, session: str, rows: Sequence[Row]) -> list[Message]:
+        """The messages of rows; those that are partial with all that came of them."""
+        growing = [row[7] for row in rows if row[6]]
+        asked = [{"owner": self.owner, "message": no} for no in growing]
+        found = self.tx.each("parts_of", asked) if growing else ()
+        more = {
+            no: "".join(codec.decode(text) for _, text in sorted(parts))
+            for no, parts in zip(growing, found, strict=True)
+        }
+        return [message_of(session, row, more.get(row[7], "")) for row in rows]
 
     def _page_on(
         self,
@@ -260,30 +225,17 @@ class Messages(Kind):
     ) -> Page[Message]:
         if cursor is not None:
             start = max(start, int(place_of(cursor, int)[0]))
-        rows = self.tx.all(
-            "message_page_on",
-            session=place.no,
-            start=start,
-            before=end,
-            limit=limit + 1,
-        )
+        rows = self._on(place, start, end, limit + 1)
         more = cursor_of(rows[limit][1]) if len(rows) > limit else None
-        return Page((message_of(id, row) for row in rows[:limit]), more)
+        return Page(self._shown(id, rows[:limit]), more)
 
-    def _cut(self, place: Place, *, first: int, last: int) -> None:
-        revision = place.version + 1 - last
-        self.tx.put(
-            "session_cut", no=place.no, revision=revision, first=first, now=self.tx.now
-        )
+    def forget_summaries(self, no: int, *, beyond: int) -> None:
+        """Delete a session's summaries of what is not so any more after a position.
 
-    def sweep(self, no: int, *, below: int) -> None:
-        """Delete messages of a session below a position; many of them in slices."""
-        swept = self.tx.run(
-            "message_sweep", session=no, below=below, limit=_SWEPT_AT_ONCE
-        )
-        if swept == _SWEPT_AT_ONCE:
-            self.tx.put("leftover_add", kind=self.name, no=no, below=below)
-            self.tx.untidy()
+        To be called when messages leave, or are changed, with the last position that
+        is as it was.
+        """
+        self.tx.put("summary_forget", owner=self.owner, session=no, beyond=beyond)
 
 
 def _said(draft: Draft) -> tuple[object, ...]:

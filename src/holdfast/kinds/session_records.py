@@ -12,12 +12,14 @@ from typing import Annotated, Any
 import msgspec
 
 from holdfast import codec, edges
-from holdfast.clock import to_datetime
+from holdfast.clock import to_datetime, to_us
 from holdfast.codec import Document
 from holdfast.edges import Edge
 from holdfast.engine import Row
 from holdfast.errors import TooLarge, WrongType
 from holdfast.limits import Limits, hold
+
+_DRAFTED = {"role", "content", "id", "metadata", "created_at", "partial"}
 
 
 class SessionStatus(StrEnum):
@@ -32,8 +34,9 @@ class SessionStatus(StrEnum):
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation, without its messages.
 
-    `orphaned` says that the parent it names was deleted. `updated_at` is the time of
-    its newest message or of its own last change, whichever is later.
+    `orphaned` says that the parent it names was deleted, `forked_at` up to which
+    position it began with the parent's messages. `updated_at` is the time of its newest
+    message or of its own last change, whichever is later.
     """
 
     id: str
@@ -41,6 +44,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     status: SessionStatus
     parent: str | None
+    forked_at: int | None
     orphaned: bool
     metadata: dict[str, Any] | None
     tags: tuple[str, ...]
@@ -51,8 +55,23 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class Family(msgspec.Struct, frozen=True, kw_only=True):
+    """A session and those that it comes from and that come from it, nearest first.
+
+    `more` says that there are more of them than were asked for.
+    """
+
+    session: Session
+    ancestors: tuple[Session, ...]
+    descendants: tuple[Session, ...]
+    more: bool
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One message; `position` counts from 1 within its session."""
+    """One message; `position` counts from 1 within its session.
+
+    `partial` says that it is still being written, or that its end never came.
+    """
 
     id: str
     session: str
@@ -61,6 +80,29 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     content: Any
     metadata: dict[str, Any] | None
     created_at: datetime
+    partial: bool = False
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in for a session's messages up to the one at position `upto`."""
+
+    session: str
+    upto: int
+    text: str
+    created_at: datetime
+
+    @property
+    def message(self) -> Message:
+        """The summary as a message of the system; `metadata` tells that it is one."""
+        return Message(
+            id=f"summary-{self.upto}",
+            session=self.session,
+            position=self.upto,
+            role="system",
+            content=self.text,
+            metadata={"summary": {"upto": self.upto}},
+            created_at=self.created_at,
+        )
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -70,6 +112,8 @@ class Draft(msgspec.Struct, frozen=True):
     content: Document
     metadata: Document | None
     id: str | None
+    created_at: int | None = None
+    partial: bool = False
 
 
 def _drafts(value: object, name: str, limits: Limits) -> tuple[Draft, ...]:
@@ -82,25 +126,28 @@ def _drafts(value: object, name: str, limits: Limits) -> tuple[Draft, ...]:
                 f"{name}: past the limit of {limits.batch:,} messages in one call "
                 "(limits.batch); nothing was written"
             )
-        drafts.append(_draft(item, f"{name}[{index}]", limits))
+        drafts.append(draft_of(item, f"{name}[{index}]", limits))
     return tuple(drafts)
 
 
-def _draft(item: object, name: str, limits: Limits) -> Draft:
+def draft_of(item: object, name: str, limits: Limits) -> Draft:
+    """A new message, checked; it is a dict, or was checked already."""
     if type(item) is Draft:
         return item
     if not isinstance(item, dict):
         raise edges.wrong_type(name, "a dict with role and content", item)
-    if unknown := item.keys() - {"role", "content", "id", "metadata"}:
+    if unknown := item.keys() - _DRAFTED:
         raise WrongType(f"{name}: a message has no {sorted(map(str, unknown))}")
     if missing := {"role", "content"} - item.keys():
         raise WrongType(f"{name}: {' and '.join(sorted(missing))} missing")
-    id = item.get("id")
+    id, at, partial = (item.get(key) for key in ("id", "created_at", "partial"))
     return Draft(
         edges.name_of(item["role"], f"{name}.role", limits),
         edges.document_of(item["content"], f"{name}.content", limits),
         edges.object_of(item.get("metadata"), f"{name}.metadata", limits),
         None if id is None else edges.id_of(id, f"{name}.id"),
+        None if at is None else to_us(edges.time_of(at, f"{name}.created_at", limits)),
+        partial is not None and edges.truth_of(partial, f"{name}.partial", limits),
     )
 
 
@@ -119,14 +166,16 @@ AnyStatus = Annotated[SessionStatus | str, Edge(edges.member_of(SessionStatus))]
 
 def session_of(row: Row) -> Session:
     (_, owner, id, created_at, updated_at, status, title, parent, metadata, tags,
-     most, revision, first, newest, newest_at, orphaned) = row  # fmt: skip
-    last = max(newest or 0, first - 1)
+     most, revision, first, newest, newest_at, orphaned,
+     forked_at, base) = row  # fmt: skip
+    last = max(newest or 0, first - 1, base)
     return Session(
         id=id,
         owner=owner,
         title=title,
         status=SessionStatus(status),
         parent=parent,
+        forked_at=forked_at,
         orphaned=bool(orphaned),
         metadata=codec.decode(metadata),
         tags=tuple(codec.decode(tags)),
@@ -138,14 +187,23 @@ def session_of(row: Row) -> Session:
     )
 
 
-def message_of(session: str, row: Row) -> Message:
-    id, position, role, content, metadata, created_at = row
+def message_of(session: str, row: Row, more: str = "") -> Message:
+    """The message of a row, and what came of it `more` than the row says."""
+    id, position, role, content, metadata, created_at, partial, *_ = row
     return Message(
         id=id,
         session=session,
         position=position,
         role=role,
-        content=codec.decode(content),
+        content=codec.decode(content) + more if more else codec.decode(content),
         metadata=codec.decode(metadata),
         created_at=to_datetime(created_at),
+        partial=bool(partial),
+    )
+
+
+def summary_of(session: str, row: Row) -> Summary:
+    upto, text, created_at = row
+    return Summary(
+        session=session, upto=upto, text=text, created_at=to_datetime(created_at)
     )

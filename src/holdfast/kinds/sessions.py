@@ -6,16 +6,23 @@ who may write to a session (leases), what happened when (the journal).
 Always holds: `version` grows with every change of a session or of its messages.
 """
 
+import functools
+
 from msgspec import UNSET, UnsetType
 
 from holdfast import codec
 from holdfast.clock import to_us
-from holdfast.contract import operation, query
+from holdfast.contract import each, operation, query
 from holdfast.edges import Count, Id, Object, PageSize, Text, Time
 from holdfast.engine import Row, Table
-from holdfast.errors import AlreadyExists, Conflict, NotFound
+from holdfast.errors import AlreadyExists, Conflict, NotFound, WrongType
 from holdfast.guarantees import Promise
-from holdfast.kinds.messages import LAST, Messages
+from holdfast.kinds.contexts import Contexts
+from holdfast.kinds.forks import Forks
+from holdfast.kinds.histories import LAST
+from holdfast.kinds.rendering import AnyForm, Form, rendered, rendered_json
+from holdfast.kinds.replies import Replies
+from holdfast.kinds.reverts import Reverts
 from holdfast.kinds.session_records import (
     AnyStatus,
     Session,
@@ -23,17 +30,31 @@ from holdfast.kinds.session_records import (
     Tags,
     session_of,
 )
+from holdfast.kinds.sightings import Sightings
 from holdfast.page import Page, cursor_of, place_of
 
 
-class Sessions(Messages):
+class Sessions(Forks, Contexts, Replies, Reverts, Sightings):
     """Conversations; each call is a transaction of its own, or part of an open one."""
 
     name = "sessions"
     promise = Promise.DURABLE
     tables = (
-        Table("session", json=("metadata", "tags")),
-        Table("message", json=("content", "metadata"), parent=("session", "session")),
+        Table(
+            "session",
+            json=("metadata", "tags"),
+            text=("title",),
+            numbers=("forked_at",),
+        ),
+        Table(
+            "message",
+            json=("content", "metadata"),
+            parent=("session", "session"),
+            text=("content",),
+        ),
+        Table("segment", parent=("session", "session")),
+        Table("message_part", json=("text",), parent=("message", "message")),
+        Table("summary", parent=("session", "session")),
     )
 
     @operation
@@ -76,10 +97,84 @@ class Sessions(Messages):
         self._tag(no, self.tx.now, tuple(tags))
         return session_of(self._found(id))
 
+    @operation
+    def admit(
+        self,
+        id: Id,
+        *,
+        created_at: Time,
+        updated_at: Time | None = None,
+        title: Text = "",
+        status: AnyStatus = "active",
+        parent: Id | None = None,
+        metadata: Object = None,
+        tags: Tags = (),
+        max_context_messages: Count | None = None,
+        first: Count = 1,
+        version: Count = 0,
+        forked_at: Count | None = None,
+    ) -> Session:
+        """Take in a session that began elsewhere, with its times and its version.
+
+        `first` is the position of the first message that it is given next, `version`
+        what it is at before that. Its parent need not be here, and what it has of that
+        is its own (`forked_at` is only told). One that is there with equal content is
+        given back. Raises `AlreadyExists` (the id, with other content), `WrongType` (a
+        version that the positions are past already).
+        """
+        if first < 1 or version < first - 1:
+            raise WrongType(
+                f"first: {first:,} is no position that a session at version "
+                f"{version:,} goes on from; nothing was written"
+            )
+        wanted = (title, parent, codec.value_of(metadata), tuple(tags))
+        if row := self._row(id):
+            there = session_of(row)
+            has = (there.title, there.parent, there.metadata, there.tags)
+            if has != wanted or there.created_at != created_at:
+                raise AlreadyExists("session", id)
+            return there
+        begun = to_us(created_at)
+        self.tx.put(
+            "session_admit",
+            no=(no := self.tx.new_no()),
+            owner=self.owner,
+            id=id,
+            created_at=begun,
+            updated_at=begun if updated_at is None else to_us(updated_at),
+            status=SessionStatus(status),
+            title=title,
+            parent=parent,
+            metadata=codec.text_of(metadata),
+            tags=codec.text_of(tuple(tags)),
+            max_context_messages=max_context_messages,
+            revision=version - (first - 1),
+            first=first,
+            forked_at=forked_at,
+        )
+        self._tag(no, begun, tuple(tags))
+        return session_of(self._found(id))
+
     @query
     def get(self, id: Id) -> Session:
         """One session, without its messages. Raises `NotFound`."""
         return session_of(self._found(id))
+
+    @query
+    def render(self, id: Id, form: AnyForm = "markdown") -> str:
+        """A session with all its messages as one text, of one moment.
+
+        `markdown` and `text` are for people: tool calls and other data are laid out,
+        messages that broke off are marked, and nothing of it steers a terminal. `json`
+        is one document with all that there is, which `import_from` takes. Raises
+        `NotFound`.
+        """
+        size = self.tx.limits.page
+        summaries = each(functools.partial(self.summaries, id, limit=size))
+        session, said = self.get(id), self.history(id)
+        if Form(form) is Form.JSON:
+            return rendered_json(session, self.begins(id), said, summaries)
+        return rendered(Form(form), session, said, summaries)
 
     @operation
     def update(
@@ -163,13 +258,14 @@ class Sessions(Messages):
 
         Its children and its tasks stay, and are `orphaned`. Raises `Held`, `Fenced`.
         """
-        row = self._row(id)
-        if row is None:
+        try:
+            place = self._place(id)
+        except NotFound:
             return False
-        self.guard(id)
-        self.tx.put("session_tag_drop", no=row[0])
-        self.tx.put("session_drop", no=row[0])
-        self.sweep(row[0], below=LAST)
+        self.tx.put("session_tag_drop", no=place.no)
+        self.tx.put("session_drop", no=place.no)
+        self.forget_summaries(place.no, beyond=0)
+        self._release(place)
         return True
 
     def usage(self) -> dict[str, tuple[int, int]]:
@@ -190,22 +286,3 @@ class Sessions(Messages):
         values |= {name: new for name, new in changes.items() if new is not UNSET}
         self.tx.put("session_change", no=row[0], now=self.tx.now, **values)
         return session_of(self._found(id))
-
-    def _row(self, id: str) -> Row | None:
-        return self.tx.one("session_get", owner=self.owner, id=id)
-
-    def _found(self, id: str) -> Row:
-        row = self._row(id)
-        if row is None:
-            raise NotFound("session", id)
-        return row
-
-    def _tag(self, no: int, created_at: int, tags: tuple[str, ...]) -> None:
-        for tag in tags:
-            self.tx.put(
-                "session_tag_add",
-                owner=self.owner,
-                tag=tag,
-                created_at=created_at,
-                no=no,
-            )

@@ -7,6 +7,8 @@ Always holds: a finished task has `completed_at`; a move that TRANSITIONS lacks 
 refused.
 """
 
+from typing import Any
+
 from msgspec import UNSET, UnsetType
 
 from holdfast import codec
@@ -41,9 +43,14 @@ class Tasks(Kind):
     name = "tasks"
     promise = Promise.DURABLE
     tables = (
-        Table("task", json=("progress", "result", "metadata")),
+        Table(
+            "task",
+            json=("progress", "result", "metadata"),
+            text=("description", "result", "error"),
+        ),
         Table("task_log", parent=("task", "task")),
     )
+    bookkeeping = frozenset({"version", "updated_at"})
 
     @operation
     def create(
@@ -277,6 +284,14 @@ class Tasks(Kind):
         tasks = self.tx.one("task_usage", owner=self.owner) or (0, 0)
         lines = self.tx.one("task_log_usage", owner=self.owner) or (0, 0)
         return {"task": (tasks[0], tasks[1]), "task_log": (lines[0], lines[1])}
+
+    def revised(
+        self, was: dict[str, Any], now: dict[str, Any] | None, past: Kind
+    ) -> dict[str, Any]:
+        """A task's row as it is put back, with a version that it never had before."""
+        last = self.tx.one("task_version_last", owner=self.owner, id=was["id"]) or (0,)
+        version = max(was["version"], last[0], now["version"] if now else 0) + 1
+        return {**was, "version": version, "updated_at": self.tx.now}
 
     def tidy(self, limit: int) -> bool:
         """Delete log lines of tasks that were deleted."""

@@ -12,12 +12,14 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from holdfast.engine import Part
+from holdfast.schema.format import ELSEWHERE
 from holdfast.schema.statements import TABLES, parse
 
 HISTORY = "change"
 _SAYS = "store"
 _MADE = re.compile(r"create table (\w+) \((.*?)\n\)", re.DOTALL | re.IGNORECASE)
 _KEY = re.compile(r"^\s*primary key \(([\w, ]+)\)", re.MULTILINE | re.IGNORECASE)
+_COLUMN = re.compile(r"^\s+(\w+) (?:integer|int|text|blob|real|any)\b", re.MULTILINE)
 _KEY_COLUMN = re.compile(r"^\s*(\w+) .*\bprimary key\b", re.MULTILINE | re.IGNORECASE)
 
 
@@ -28,6 +30,7 @@ class Copied(msgspec.Struct, frozen=True):
     key: tuple[str, ...]
     journalled: bool = False
     image: bool = False
+    columns: tuple[str, ...] = ()
 
     @property
     def appended(self) -> bool:
@@ -57,9 +60,10 @@ def statements(parts: tuple[Part, ...]) -> Part:
     for table in copied(parts):
         blocks += _reading(table.name, table.key)
         if table.appended:
-            blocks.append(_cut(table.name, table.key[0]))
+            blocks.append(_history(table.name, table.key[0]))
         if table.journalled:
             blocks += _changed(table.name)
+            blocks.append(_then(table.name, table.columns))
     return Part("copying", "\n".join(blocks), ())
 
 
@@ -69,12 +73,19 @@ def _order(table: Copied) -> int:
 
 def _tables(parts: Iterable[Part]) -> Iterator[Copied]:
     for part in parts:
+        if part.derived:  # each store makes its own
+            continue
         journalled = {table.name for table in part.tables if table.journalled}
         for name, columns in _MADE.findall(parse(part.sql)[TABLES].text):
             if name != _SAYS:
                 key = _KEY.search(columns) or _KEY_COLUMN.search(columns)
                 assert key is not None, name
-                yield Copied(name, tuple(key[1].split(", ")), name in journalled)
+                yield Copied(
+                    name,
+                    tuple(key[1].split(", ")),
+                    name in journalled,
+                    columns=tuple(_COLUMN.findall(columns)),
+                )
 
 
 def _reading(name: str, key: tuple[str, ...]) -> Iterator[str]:
@@ -99,11 +110,42 @@ select count(*) from {name}
 delete from {name}"""
 
 
-def _cut(name: str, key: str) -> str:
+def _history(name: str, key: str) -> str:
     return f"""
 -- copy_cut_{name} --
 -- Take out of {name} what is after a place.
-delete from {name} where {key} > :after"""
+delete from {name} where {key} > :after
+-- copy_trim_{name} --
+-- Take out of {name} what is before a place.
+delete from {name} where {key} < :before
+-- copy_then_{name} --
+-- Rows of {name} that were there at a moment, after a place, in the order of its key.
+select * from {name} where {key} > :after and {key} <= :moment
+order by {key} limit :limit"""
+
+
+def _then(name: str, columns: tuple[str, ...]) -> str:
+    """A page of what was: of rows that were not touched since, and of images.
+
+    It says `is null` and `no + 0` so that PostgreSQL, for a page, does not read every
+    change (as for `not exists`), nor every row that follows.
+    """
+    now, was = (", ".join(f"{a}.{column}" for column in columns) for a in "tw")
+    touched = "select c.seq from change c where c.no = t.no and c.seq > :moment"
+    return f"""
+-- copy_then_{name} --
+-- Rows of {name} as they were at a moment, after a place, in the order of its key.
+select * from (
+    select * from (select {now} from {name} t
+        where t.no > :after and (t.no + 0 <= :moment or t.no + 0 >= {ELSEWHERE})
+            and ({touched} and c.op <> 'create' limit 1) is null
+            and ({touched} and c.op = 'create' and c.no <> c.seq limit 1) is null
+        order by t.no limit :limit) untouched
+    union all
+    select * from (select {was} from was_{name} w
+        where w.no > :after and w.died > :moment and w.born <= :moment
+        order by w.no limit :limit) since) found
+order by no limit :limit"""
 
 
 def _changed(name: str) -> Iterator[str]:
@@ -128,6 +170,26 @@ select name, value from store
 -- Have a store say something of itself.
 insert into store (name, value) values (:name, :value)
 on conflict (name) do update set value = excluded.value
+-- copy_oldest --
+-- The oldest change.
+select seq from change order by seq limit 1
+-- copy_unswept_sessions --
+-- Remember messages that may be out of sight: in a line of which no session has all, or
+-- which several share.
+insert into leftover (kind, no, below)
+select 'sessions', l.line, l.last + 1 from (
+    select m.session as line, min(m.position) as first, max(m.position) as last
+    from message m group by m.session) l
+where (select max(g.no) from segment g where g.source = l.line) is not null
+    or (select s.no from session s where s.no = l.line and s.line is null
+        and s.first <= l.first) is null
+    and (select max(s.no) from session s where s.line = l.line
+        and s.first <= l.first) is null
+-- copy_unswept_tasks --
+-- Remember lines of logs whose task is gone.
+insert into leftover (kind, no, below)
+select 'tasks', g.task, max(g.position) + 1 from task_log g
+where (select t.no from task t where t.no = g.task) is null group by g.task
 -- copy_unsay --
 -- Have a store say something no more.
 delete from store where name = :name

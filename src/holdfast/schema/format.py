@@ -19,12 +19,19 @@ COPYING = "copying"
 """What a store says as long as a copy is being made into it: the source's id."""
 OUR_LINE = "holdfast"
 """What holdfast's own tables are called among the migrations."""
-VERSION = 2
+ELSEWHERE = 2**39
+"""Rows made on PostgreSQL are numbered from here on. Numbers of those made on SQLite,
+which are places in a journal, never come there, so that a store can be copied either
+way; and they fit into the 40 bits that an id has for them."""
+VERSION = 3
 """The version of the tables that this holdfast keeps."""
 READS_FROM = 1
 """The oldest version whose readers may use a store of ours."""
 WRITES_FROM = 1
 """The oldest version whose writers may use a store of ours."""
+SHARING = 3
+"""The oldest version that may use a store in which sessions share messages, or in which
+one was partial."""
 
 _FOLDER = Path(__file__).parent / "migrations"
 

@@ -57,6 +57,17 @@ select (select max(seq) from change),
     (select at from change where at is not null order by seq desc limit 1),
     (select value from store where name = 'writes_from')
 
+-- format_short --
+-- Whether those may still write who do not know a version of the tables.
+select 1 from store
+where name = 'writes_from' and cast(value as integer) < cast(:format as integer)
+
+-- format_needed --
+-- Keep away who does not know a version of the tables, of which use is made by now.
+update store set value = cast(cast(:format as integer) as text)
+where name in ('reads_from', 'writes_from')
+    and cast(value as integer) < cast(:format as integer)
+
 -- journal_last --
 -- The newest change.
 select max(seq) from change
@@ -70,14 +81,63 @@ select seq from change where at is not null order by seq desc limit 1
 select seq, at, origin, actor, cause from change
 where seq >= :seq and at is not null order by seq limit 1
 
+-- journal_at --
+-- One change.
+select seq, kind, owner, no, op, at, origin, actor, cause from change where seq = :seq
+
+-- journal_later --
+-- Whether a row was changed again after a change, up to a moment.
+select 1 from change
+where no = :no and op <> 'create' and seq > :seq and seq <= :upto limit 1
+
 -- journal_stamp --
 -- Make the last change of a transaction its moment: say when, who and why.
 update change set at = :at, origin = :origin, actor = :actor, cause = :cause
 where seq = :seq
 
 -- journal_floor --
--- The last change that was trimmed; 0 if none was.
-select cast(value as integer) from store where name = 'journal_floor'
+-- The oldest moment that can be read; 0 if nothing was trimmed.
+select cast(value as bigint) from store where name = 'journal_floor'
+
+-- journal_upto --
+-- The newest moment that is no later than a place.
+select seq, at from change
+where seq <= :seq and at is not null order by seq desc limit 1
+
+-- journal_reach --
+-- How far the journal reaches: the oldest change that is there, the oldest moment that
+-- can be read, what is to be kept, and what was weighed.
+select (select seq from change order by seq limit 1),
+    (select cast(value as bigint) from store where name = 'journal_floor'),
+    (select value from store where name = 'journal_keep'),
+    (select value from store where name = 'journal_weighed')
+
+-- journal_weight --
+-- About how many bytes some changes take, without their images.
+select coalesce(sum(48 + octet_length(kind) + octet_length(owner)
+    + coalesce(octet_length(actor), 0) + coalesce(octet_length(cause), 0)), 0)
+from change where seq >= :first and seq < :upto
+
+-- journal_trim --
+-- Delete some changes.
+delete from change where seq >= :first and seq < :upto
+
+-- journal_counts --
+-- How many changes of each kind there are, and how many of them left an image.
+select kind, count(*), sum(case when op = 'create' then 0 else 1 end)
+from change group by kind
+
+-- journal_sizes --
+-- How many bytes the journal and each table of images take, with their indexes.
+select s.tbl_name, sum(d.pgsize) from sqlite_schema s
+cross join dbstat d on d.name = s.name and d.aggregate = 1
+where s.tbl_name = 'change' or s.tbl_name like 'was\_%' escape '\'
+group by s.tbl_name
+
+-- store_say --
+-- Have the store say something of itself.
+insert into store (name, value) values (:name, :value)
+on conflict (name) do update set value = excluded.value
 
 -- journal_page --
 -- Changes after a place, in order (of one owner, if given).

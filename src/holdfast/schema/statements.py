@@ -7,6 +7,7 @@ Leaves to others: running them (engines), and which file belongs to whom (kinds)
 Always holds: a name is there once, and every statement says what it is for.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,12 +52,7 @@ def overrides(engine: str) -> dict[str, Statement]:
         path.read_text(encoding="utf-8")
         for path in sorted((_SCHEMA / engine).glob("*.sql"))
     )
-    parts = _HEADER.split(shared)
-    blocks = [
-        _block(*pair)
-        for pair in zip(parts[1::2], parts[2::2], strict=True)
-        if pair[0] != TABLES
-    ]
+    blocks = [block for block in _blocks(shared) if block.name != TABLES]
     known = {block.name: block for block in blocks}
     found = parse(own, known)
     return found | {
@@ -73,15 +69,21 @@ def parse(
 
     They may include each other, and what is known already.
     """
-    parts = _HEADER.split(text)
-    if parts[0].strip():
-        raise ValueError("SQL stands before the first `-- name --`")
-    blocks = [_block(*pair) for pair in zip(parts[1::2], parts[2::2], strict=True)]
+    blocks = _blocks(text)
     found = {block.name: block for block in blocks}
     if len(found) != len(blocks):
         raise ValueError("a name stands twice among the statements")
     every = {**known, **found}
     return {name: _with_includes(block, every) for name, block in found.items()}
+
+
+@functools.cache
+def _blocks(text: str) -> tuple[Statement, ...]:
+    parts = _HEADER.split(text)
+    if parts[0].strip():
+        raise ValueError("SQL stands before the first `-- name --`")
+    pairs = zip(parts[1::2], parts[2::2], strict=True)
+    return tuple(_block(name, body) for name, body in pairs)
 
 
 def _block(name: str, body: str) -> Statement:

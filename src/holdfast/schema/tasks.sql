@@ -151,6 +151,18 @@ select count(*), coalesce(sum(octet_length(g.message)), 0)
 from task t cross join task_log g on g.task = t.no
 where t.owner = :owner
 
+-- task_version_last --
+-- The version that a task had before its last change.
+select version from was_task where owner = :owner and id = :id
+order by died desc limit 1
+
+-- task_log_usage_past --
+-- As `task_log_usage`, at a moment.
+select count(*), coalesce(sum(octet_length(u.message)), 0) from (
+    select g.message from task_log g
+    where g.owner = :owner
+        and g.task in (select t.no from task t where t.owner = :owner)) u
+
 -- task_log_last --
 -- The newest position in a task's log.
 select max(position) from task_log where task = :task

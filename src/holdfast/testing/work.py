@@ -266,4 +266,6 @@ class Place:
 def _with(kinds: Iterable[type[Kind]]) -> Registry:
     found = registry()
     more = {kind.name: kind for kind in kinds}
-    return Registry({**found.kinds, **more}, found.every_journal)
+    return Registry(
+        {**found.kinds, **more}, found.every_journal, found.indexes.values()
+    )

@@ -14,7 +14,7 @@ import msgspec
 
 from holdfast.clock import Clock, uuid7
 from holdfast.engine import Part
-from holdfast.engines.lines import Line, format_said, lines_of
+from holdfast.engines.lines import SAID_AGAIN, Line, format_said, lines_of
 from holdfast.engines.postgres.failures import TOO_NEW
 from holdfast.engines.postgres.target import Target
 from holdfast.errors import CannotOpen
@@ -23,9 +23,6 @@ from holdfast.schema.statements import shipped
 
 NUMBERS_AT_ONCE = 64
 """How many numbers for rows a process takes from the sequence at a time."""
-FIRST_NUMBER = 2**39
-"""Numbers of rows made here begin where those made on SQLite never come, so that a
-store can be copied either way; they fit into the 40 bits that an id has for them."""
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _LOCK_SPACE = 0x68667374
 _COLUMN = re.compile(
@@ -86,7 +83,7 @@ def script(
     if not new:  # what a migration does to rows, anyone's, is no change of state
         steps += ["set local holdfast.every_owner = 'on'"]
         steps += [f"drop trigger if exists {n}_journal on {n}" for n in journalled]
-    for line in lines_of(parts):
+    for line in lines_of(parts, "postgres"):
         steps += _line(line, target, have.get(line.kind, 0), now)
     if new:
         steps += [_own()]
@@ -160,7 +157,7 @@ def _own() -> str:
     """What a store has on PostgreSQL alone."""
     return (
         f"create sequence number increment by {NUMBERS_AT_ONCE} "
-        f"start with {FIRST_NUMBER};\n"
+        f"start with {formats.ELSEWHERE};\n"
         "-- By a receipt it is known whether a unit was committed.\n"
         "create table receipt (id uuid primary key, at bigint not null, "
         'actor text collate "C", cause text collate "C", format bigint not null);\n'
@@ -178,10 +175,7 @@ def _declared(target: Target) -> dict[str, str]:
 
 def _put(said: Mapping[str, str]) -> str:
     pairs = ", ".join(f"('{name}', '{value}')" for name, value in said.items())
-    return (
-        f"insert into store (name, value) values {pairs} "
-        "on conflict (name) do update set value = excluded.value"
-    )
+    return f"insert into store (name, value) values {pairs} {SAID_AGAIN}"
 
 
 def _making(name: str, target: Target) -> str:
@@ -194,6 +188,7 @@ def _making(name: str, target: Target) -> str:
         "listening": locks.listening,
         "making": locks.making,
         "too_new": TOO_NEW,
+        "elsewhere": str(formats.ELSEWHERE),
         "past_the_wall": _wall(target, "on"),
         "behind_the_wall": _wall(target, "off"),
     }

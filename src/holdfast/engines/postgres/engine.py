@@ -44,8 +44,10 @@ from holdfast.engines.postgres.units import Runner
 from holdfast.engines.postgres.upkeep import Upkeep
 from holdfast.engines.postgres.watcher import Watcher
 from holdfast.engines.postgres.wire import bound
+from holdfast.engines.rounds import Rounds
 from holdfast.errors import Closed, Refused
 from holdfast.schema.catalog import catalog
+from holdfast.schema.past import Statements
 from holdfast.schema.statements import overrides
 
 T = TypeVar("T")
@@ -66,7 +68,7 @@ class PostgresEngine:
         self._shared = Shared(
             place=target.place,
             store_id=store_id,
-            statements={name: bound(said) for name, said in statements.items()},
+            statements=Statements(statements, parts, bound),
             limits=options.limits,
             numbers=Numbers(),
         )
@@ -78,6 +80,7 @@ class PostgresEngine:
         self._lanes = Lanes(self._runner, aside, self._after)
         self._watcher = Watcher(target)
         self.tidy: Work[None] | None = None
+        self._rounds = Rounds()
         self._doing = threading.Condition()
         self._running = 0
         self._upkeep = Upkeep()
@@ -241,10 +244,9 @@ class PostgresEngine:
 
     def _after(self, committer: Committer) -> None:
         """What follows once callers were answered."""
-        if committer.untidy:
+        if self._rounds.due(untidy=committer.untidy) and self.tidy is not None:
             committer.untidy = False
-            if self.tidy is not None:
-                self._post_own(self.tidy)
+            self._post_own(self._rounds.one(self.tidy))
         for chore in self._upkeep.due(committer.receipts):
             self._post_own(chore)
         committer.receipts = 0

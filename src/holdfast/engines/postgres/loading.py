@@ -19,9 +19,12 @@ from holdfast.engines.postgres.failures import translated
 from holdfast.engines.postgres.links import connect
 from holdfast.engines.postgres.target import Target
 from holdfast.engines.postgres.wire import Bound
+from holdfast.schema.format import ELSEWHERE
 
 _LOCK = "30s"
 _JOURNAL = ("change", "receipt")
+_NUMBERS = (("session", "line"), ("message", "session"), ("segment", "source"))
+"""Columns with numbers that were given to no row, and are to be given to none."""
 
 
 class PostgresLoader:
@@ -104,11 +107,14 @@ class PostgresLoader:
         for table in (*_JOURNAL, *self._tables):
             self._do(f"alter table {table} enable trigger user")
         self._wall("force")
-        newest = "select max(no) as no from change where op = 'create' and no <> seq"
-        for table in self._tables:
-            newest += f" union all select max(no) from {table}"
+        newest = (
+            "select max(no) as no from change where op = 'create' and no <> seq "
+            "union all select max(no) from change where op <> 'create'"
+        )
+        for table, column in [*((table, "no") for table in self._tables), *_NUMBERS]:
+            newest += f" union all select max({column}) from {table}"
         self._do(
-            f"select setval('number', greatest({ddl.FIRST_NUMBER}, max(n.no) + 1), "
+            f"select setval('number', greatest({ELSEWHERE}, max(n.no) + 1), "
             f"false) from ({newest}) n"
         )
         for table in (*_JOURNAL, *self._tables, *(f"was_{t}" for t in self._tables)):

@@ -18,6 +18,7 @@ from holdfast.engine import Options, Part, Report, Terms, Transaction, Unit, Wor
 from holdfast.engines import living
 from holdfast.engines.checks import check
 from holdfast.engines.loans import Loan
+from holdfast.engines.rounds import Rounds
 from holdfast.engines.sqlite.binding import bound
 from holdfast.engines.sqlite.commit import LOOKS_EVERY, Committer
 from holdfast.engines.sqlite.connection import connect
@@ -32,6 +33,7 @@ from holdfast.engines.sqlite.watcher import Watcher
 from holdfast.engines.sqlite.writer import Writer
 from holdfast.errors import CannotOpen, Closed, Refused
 from holdfast.schema.catalog import catalog
+from holdfast.schema.past import Statements
 
 T = TypeVar("T")
 _MEMORY = ":memory:"
@@ -51,9 +53,7 @@ class SqliteEngine:
         self._parts = parts
         self._file = None if path == _MEMORY else Place(path)
         self.place = path if self._file is None else str(self._file)
-        self._statements = {
-            name: bound(statement) for name, statement in catalog(parts).items()
-        }
+        self._statements = Statements(catalog(parts), parts, bound)
         if self._file is not None and self._file.identity() in _inherited:
             raise CannotOpen(_FORKED.format(self.place))
         try:
@@ -69,6 +69,7 @@ class SqliteEngine:
         self._watcher = Watcher(self._connect_to_read)
         self._wakers: list[Callable[[], None]] = []
         self.tidy: Work[None] | None = None
+        self._rounds = Rounds()
         self._closing = threading.Lock()
         self._closed = False
         self._why: Closed | None = None
@@ -242,10 +243,11 @@ class SqliteEngine:
     def _after_group(self) -> None:
         """What follows once callers were answered, while the turn is still ours."""
         committer = self._committer
-        if committer.untidy and self.tidy is not None:
+        if self._rounds.due(untidy=committer.untidy) and self.tidy is not None:
             committer.untidy = False
+            work = self._rounds.one(self.tidy)
             with suppress(Closed):  # the next who opens it goes on with that
-                self.post(Unit(self.tidy, Terms(), self._options.clock))
+                self.post(Unit(work, Terms(), self._options.clock))
         if committer.commits >= LOOKS_EVERY:
             committer.keep_small()
         if self._file is None:

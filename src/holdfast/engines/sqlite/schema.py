@@ -11,11 +11,11 @@ import apsw
 
 from holdfast.clock import Clock, uuid7
 from holdfast.engine import Part, Table
-from holdfast.engines.lines import Line, format_said, lines_of, pending_of
+from holdfast.engines.lines import SAID_AGAIN, Line, format_said, lines_of, pending_of
 from holdfast.engines.sqlite.connection import APPLICATION_ID, set_wal
 from holdfast.errors import NotAStore
 from holdfast.schema import format as formats
-from holdfast.schema.format import Stamp
+from holdfast.schema.format import ELSEWHERE, Stamp
 
 _TRIGGERS = ("created", "numbered", "updated", "deleted")
 _UNGUARDED = "drop trigger if exists change_kept; drop trigger if exists change_fixed"
@@ -104,8 +104,7 @@ def _bring_line_up(
 
 def _put(connection: apsw.Connection, said: dict[str, str]) -> None:
     connection.executemany(
-        "insert into store (name, value) values (?, ?) "
-        "on conflict (name) do update set value = excluded.value",
+        f"insert into store (name, value) values (?, ?) {SAID_AGAIN}",
         said.items(),
     )
 
@@ -185,8 +184,10 @@ def _triggers(table: str, columns: list[str]) -> str:
     """The triggers of a journalled table: three write the journal, one keeps numbers.
 
     A new row's number is the `seq` of its own change, so that a row's first version
-    needs no entry in the index on `change`. OR IGNORE and OR REPLACE pass from an
-    outer statement into a trigger; neither gets a row past the journal.
+    needs no entry in the index on `change`. A row from elsewhere has another number:
+    if its last change was trimmed, it has been so since the floor at the latest. OR
+    IGNORE and OR REPLACE pass from an outer statement into a trigger; neither gets a
+    row past the journal.
     """
     names = ", ".join(columns)
     old = ", ".join(f"old.{column}" for column in columns)
@@ -196,7 +197,9 @@ def _triggers(table: str, columns: list[str]) -> str:
         "where c.no = old.no and c.op <> 'create' and c.seq < last_insert_rowid()), "
         "(select max(c.seq) from change c "
         "where c.no = old.no and c.op = 'create' and c.no <> c.seq), "
-        f"old.no), old.no, {old});"
+        f"case when old.no < {ELSEWHERE} then old.no else (select cast(s.value as "
+        "integer) from store s where s.name = 'journal_floor') end), "
+        f"old.no, {old});"
     )
     return (
         f"create trigger {table}_created after insert on {table} begin "

@@ -4,7 +4,7 @@ Always holds: when a transaction is over, because its unit is or because SQLite 
 (a full disk), nothing more is done through it: each statement would commit by itself.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -27,6 +27,7 @@ class SqliteTransaction(Transaction):
         "_changes",
         "_connection",
         "_execute",
+        "_execute_many",
         "_moment",
         "_numbers",
         "_over",
@@ -54,6 +55,7 @@ class SqliteTransaction(Transaction):
         self._changes = connection.total_changes()
         self._connection = connection
         self._execute: Callable[..., apsw.Cursor] = cursor.execute
+        self._execute_many: Callable[..., apsw.Cursor] = cursor.executemany
         self._statements = statements
         self.left_untidy = False
         self._over: BaseException | None = None
@@ -88,6 +90,13 @@ class SqliteTransaction(Transaction):
         except apsw.Error as error:
             raise self._failed(error) from error
 
+    def put_each(self, name: str, values: Iterable[dict[str, Any]]) -> None:
+        text, in_order = self._statements[name]
+        try:
+            self._execute_many(text, map(in_order, values))
+        except apsw.Error as error:
+            raise self._failed(error) from error
+
     def lock(self, kind: str, id: str) -> None:
         """Nothing needs to be done: transactions come one after another here."""
 
@@ -101,6 +110,25 @@ class SqliteTransaction(Transaction):
         except apsw.Error as error:
             raise self._failed(error) from error
         return None
+
+    def fields_of(
+        self, name: str, values: Sequence[dict[str, Any]]
+    ) -> list[dict[str, Any] | None]:
+        text, in_order = self._statements[name]
+        found: list[dict[str, Any] | None] = []
+        names: list[str] = []
+        try:
+            for given in values:
+                cursor = self._execute(text, in_order(given))
+                row: Row | None = next(cursor, None)
+                if row is not None and not names:
+                    names = [column[0] for column in cursor.get_description()]
+                found.append(
+                    None if row is None else dict(zip(names, row, strict=True))
+                )
+        except apsw.Error as error:
+            raise self._failed(error) from error
+        return found
 
     def ask(self, text: str, values: tuple[object, ...] = ()) -> list[Row]:
         """The rows of a statement of the engine's own."""
@@ -131,12 +159,13 @@ class SqliteTransaction(Transaction):
 
     def end(self) -> None:
         """Do nothing more from here on: what was lent to a caller may still be held."""
-        self._execute = self._refuse
+        self._execute = self._execute_many = self._refuse
 
     def _failed(self, error: apsw.Error) -> BaseException:
         found = translated(error, self._connection.filename or ":memory:")
         if not self._connection.in_transaction:
-            self._over, self._execute = found, self._refuse
+            self._over = found
+            self.end()
         return found
 
     def _refuse(self, *_: object) -> NoReturn:

@@ -1,8 +1,8 @@
 -- message_sweep --
--- Delete some messages that stand below a position, in their order.
+-- Delete some messages that stand from one position to before another, in their order.
 delete from message where no = any (array(
     select m.no from message m
-    where m.session = :session and m.position < :below
+    where m.session = :session and m.position >= :first and m.position < :below
     order by m.position limit :limit))
 
 -- task_log_sweep --

@@ -160,7 +160,9 @@ begin
                     where c.no = old.no and c.op <> 'create' and c.seq < died),
                 (select max(c.seq) from {schema}.change c
                     where c.no = old.no and c.op = 'create' and c.no <> c.seq),
-                old.no), %3$s);
+                case when old.no < {elsewhere} then old.no
+                    else (select s.value::bigint from {schema}.store s
+                        where s.name = 'journal_floor') end), %3$s);
             {behind_the_wall}
             return null;
         end $journal$;
