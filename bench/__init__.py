@@ -8,7 +8,7 @@ a fresh file of the same disk, and a ratio is the median over the rounds' ratios
 machine's mood then touches both sides alike.
 
 In reading order: `lines` is what is reported, `rounds` how it is measured, `raw` the
-limit, `peers/` the others, and then a file a measure. `server` starts the PostgreSQL
-that everything on it shares, and `raw_postgres` is the limit there; `partitions` is a
-run of its own, by hand.
+limit, `peers/` the others, and then a file a measure. `million` is the store that
+measures of much share. `server` starts the PostgreSQL that everything on it shares, and
+`raw_postgres` is the limit there; `partitions` is a run of its own, by hand.
 """

@@ -6,6 +6,7 @@ reading. It is another one only if a measure could not run.
 """
 
 import argparse
+import logging
 import os
 import platform
 import sys
@@ -19,13 +20,17 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench import (
+    conversations,
     importing,
     many_callers,
+    moments,
     one_caller,
     postgres,
     processes,
     reading,
+    search,
     starting,
+    streaming,
     table,
 )
 from bench.beside import Peers, peers
@@ -37,6 +42,10 @@ MEASURES: dict[str, Callable[[Run, Peers | None], list[Line]]] = {
     "many-callers": many_callers.measure,
     "processes": processes.measure,
     "reading": reading.measure,
+    "conversations": conversations.measure,
+    "moments": moments.measure,
+    "search": search.measure,
+    "streaming": streaming.measure,
     "importing": importing.measure,
     "starting": starting.measure,
     "postgres": postgres.measure,
@@ -94,6 +103,7 @@ def run_measures(
 def main() -> int:
     """Measure what was asked for, and show it; 1 if a measure could not run."""
     options = asked()
+    logging.getLogger("holdfast").setLevel(logging.ERROR)  # sessions here are too long
     started = time.perf_counter()
     with working_folder(options.folder) as folder:
         on = machine(folder)

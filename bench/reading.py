@@ -12,28 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import holdfast
-from bench import raw
+from bench import million
 from bench.beside import Peers
 from bench.lines import Line, at_most, compared
 from bench.rounds import Run
 
-LONG, SHORT = 100_000, 100
-LONG_SESSIONS = 10
-BATCH = 10_000
+SHORT, MANY = 100, 100_000
 TWICE = at_most(2)
 NEWEST, LISTED = 20, 50
 ROUNDS, CALLS = 25, 20
-
-
-def write_messages(path: Path, session: str, count: int) -> None:
-    """Add a session of `count` messages, `BATCH` in a transaction."""
-    with holdfast.open(path) as store:
-        store.sessions.create("bench", id=session)
-        for start in range(0, count, BATCH):
-            rows = min(BATCH, count - start)
-            store.sessions.extend(
-                session, [{"role": "user", "content": raw.TEXT}] * rows
-            )
 
 
 def write_sessions(path: Path, count: int) -> None:
@@ -59,14 +46,13 @@ def timed_in_turn(calls: list[Callable[[], object]]) -> list[list[float]]:
 
 def measure(run: Run, peers: Peers | None) -> list[Line]:
     """Microseconds a call, where there is much and where there is little."""
+    much = million.much(run)
     with run.fresh() as folder:
-        much, little = folder / "much.db", folder / "little.db"
-        write_messages(little, "short", SHORT)
-        for number in range(1 if run.quick else LONG_SESSIONS):
-            write_messages(much, f"long-{number}", LONG)
+        with holdfast.open(little := folder / "little.db") as store:
+            million.fill(store, [SHORT])
         lines = [_newest(much, little), _opening(much, folder)]
     with run.fresh() as folder:
-        write_sessions(folder / "much.db", LONG)
+        write_sessions(folder / "much.db", MANY)
         write_sessions(folder / "little.db", SHORT)
         return [*lines, _listing(folder / "much.db", folder / "little.db")]
 
@@ -75,11 +61,11 @@ def _newest(much: Path, little: Path) -> Line:
     with holdfast.open(much) as one, holdfast.open(little) as other:
         ours, theirs = timed_in_turn(
             [
-                lambda: one.sessions.messages("long-0", last=NEWEST),
-                lambda: other.sessions.messages("short", last=NEWEST),
+                lambda: one.sessions.messages("s0", last=NEWEST),
+                lambda: other.sessions.messages("s0", last=NEWEST),
             ]
         )
-    return _of_both("newest 20 messages of 100,000", ours, theirs)
+    return of_both("newest 20 messages of 100,000", ours, theirs)
 
 
 def _listing(much: Path, little: Path) -> Line:
@@ -90,10 +76,10 @@ def _listing(much: Path, little: Path) -> Line:
                 lambda: other.sessions.list(limit=LISTED),
             ]
         )
-    return _of_both("50 of 100,000 sessions", ours, theirs)
+    return of_both("50 of 100,000 sessions", ours, theirs)
 
 
-def _of_both(title: str, ours: list[float], theirs: list[float]) -> Line:
+def of_both(title: str, ours: list[float], theirs: list[float]) -> Line:
     """A line that holds the large store's figure against the small one's."""
     return compared(
         title,
