@@ -298,7 +298,7 @@ def as_of(work: Work[T], terms: Terms) -> Work[T]:
 
 
 def _refuse_in_the_past(kind: type[Kind], operation: Operation, moment: int) -> None:
-    if not kind.guarantee().in_the_past:
+    if not kind.has_a_past():
         raise Refused(
             f"{kind.name} has no past: what was at moment {moment} was not kept; look "
             "at the store as it is"
