@@ -111,6 +111,7 @@ class Core:
         chosen = {"kinds": kinds, "ids": ids}
         unit = self.prepared(self._reverting, found, (moment,), chosen, terms)
         unit.foreign = True  # it may take its time
+        unit.apart = True
         return unit
 
     def work(
