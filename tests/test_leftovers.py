@@ -144,7 +144,7 @@ def deleted_behind_a_sweep(store, url):
 
 @pytest.mark.usefixtures("untidied")
 def test_a_task_with_a_long_log_that_was_deleted_is_gone_at_once(store):
-    with store.transaction() as tx:
+    with store.transaction(timeout_seconds=60) as tx:
         tx.tasks.create("a task", id="t")
         for n in range(1_200):
             tx.tasks.log("t", f"line {n}")

@@ -211,6 +211,7 @@ def test_a_store_on_a_server_holds_what_the_model_holds():
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3_600)
 @pytest.mark.usefixtures("soon_many")
 @pytest.mark.parametrize("machine", [Stores, Talks])
 def test_a_store_holds_what_the_model_holds_for_long(placed, machine):
@@ -218,6 +219,7 @@ def test_a_store_holds_what_the_model_holds_for_long(placed, machine):
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3_600)
 @pytest.mark.usefixtures("soon_many")
 def test_a_store_on_a_server_holds_what_the_model_holds_for_long():
     run(Served, examples=150, steps=50)

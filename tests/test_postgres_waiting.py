@@ -11,6 +11,7 @@ import pytest
 import holdfast
 from contested import PROMPT_SECONDS, positions, raw, said, store, url  # noqa: F401
 from crowd import Aside
+from holdfast.engines.postgres.wire import plain
 from holdfast.errors import TimedOut
 from postgres import until
 from turns import JOIN_SECONDS
@@ -134,3 +135,17 @@ def test_a_body_that_is_past_its_time_keeps_its_record_from_nobody(url, store):
     with pytest.raises(TimedOut):
         body.result()
     assert said(store, "a") == ["mine"]
+
+
+def test_a_body_whose_time_the_server_finds_to_be_up_is_told_so(store):
+    """It may notice before a busy process does, and ends the connection."""
+    soon = plain("set local idle_in_transaction_session_timeout = 20")
+    with (
+        pytest.raises(TimedOut),
+        store.transaction(timeout_seconds=JOIN_SECONDS) as tx,
+    ):
+        tx.sessions.create(id="gone")
+        tx._tx.inner._wire.ask(soon, [])
+        time.sleep(0.5)
+        tx.sessions.get("gone")
+    assert store.sessions.create(id="gone").version == 0

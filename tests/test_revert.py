@@ -599,3 +599,21 @@ def written_while_reverting(store):
         ]
         assert versions == sorted(versions)
     assert store.check().problems == ()
+
+
+def test_a_revert_is_after_what_was_to_share_its_transaction(tmp_path):
+    """On a server the journal is written at commit: till then no past has the pop."""
+    with place_on("postgres", tmp_path) as url, holdfast.open(url) as store:
+        store.sessions.create(id="talk")
+        drafts = [{"role": "user", "content": n} for n in (1, 2, 3)]
+        store.sessions.extend("talk", drafts)
+        core, terms, then = store._core, store._terms, store.moment()
+        kind, pop, args = core.named("sessions.pop", {"id": "talk"})
+        popping = core.prepared(kind, pop, (), args, terms)
+        reverting = core.reverting(terms, then, None, None)
+        runner = core.engine._runner()
+        for unit in runner.group([popping, reverting]).alone:
+            runner.alone(unit)
+        runner.committer.let_go()
+        assert [restored.op for restored in reverting.outcome().records] == ["update"]
+        assert [said.content for said in store.sessions.history("talk")] == [1, 2, 3]

@@ -185,13 +185,17 @@ class Kind:
     @classmethod
     def guarantee(cls) -> Guarantee:
         """What this kind promises, in words."""
-        journalled = any(table.journalled for table in cls.tables)
         return guarantee(
             cls.name,
             cls.promise,
-            journalled=journalled,
-            in_the_past=journalled or cls.keeps_the_past,
+            journalled=any(table.journalled for table in cls.tables),
+            in_the_past=cls.has_a_past(),
         )
+
+    @classmethod
+    def has_a_past(cls) -> bool:
+        """Whether it can be read as of a moment."""
+        return cls.keeps_the_past or any(table.journalled for table in cls.tables)
 
     def usage(self) -> dict[str, tuple[int, int]]:
         """How many rows the owner has in each table, and their bytes."""

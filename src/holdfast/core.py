@@ -111,6 +111,7 @@ class Core:
         chosen = {"kinds": kinds, "ids": ids}
         unit = self.prepared(self._reverting, found, (moment,), chosen, terms)
         unit.foreign = True  # it may take its time
+        unit.apart = True
         return unit
 
     def work(
@@ -298,7 +299,7 @@ def as_of(work: Work[T], terms: Terms) -> Work[T]:
 
 
 def _refuse_in_the_past(kind: type[Kind], operation: Operation, moment: int) -> None:
-    if not kind.guarantee().in_the_past:
+    if not kind.has_a_past():
         raise Refused(
             f"{kind.name} has no past: what was at moment {moment} was not kept; look "
             "at the store as it is"

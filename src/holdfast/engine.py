@@ -142,6 +142,9 @@ class Unit(Generic[T]):
 
     foreign = False
     """Whether a user's own function is run, which may take its time."""
+    apart = False
+    """Whether it shares its transaction with no other unit: it looks at the past, and a
+    journal that is written at commit does not tell yet what others did in there."""
     result: T | None = None
     error: BaseException | None = None
     answered: "threading.Lock | None" = None

@@ -110,7 +110,9 @@ select s.no, s.owner, s.id, s.created_at, s.updated_at, s.status, s.title, s.par
 
 -- newest_fields --
 -- The newest position that each session `found` has in its line, at a moment. What came
--- since may be much; it stands after that, which is found by halving.
+-- since may be much; it stands after that, which is found by halving. A row that was
+-- made here before the moment, and is there or went after it, was there: its changes
+-- need not be looked at. One that came from elsewhere has a number of another order.
 reaching as materialized (
     select f.no, cast(coalesce(f.line, f.no) as bigint) as line,
         case when f.first > f.base then f.first - 1 else f.base end as below,
@@ -135,9 +137,13 @@ halving(no, line, low, size, half) as (
     union all
     select h.no, h.line,
         h.low + h.half * coalesce((
-            select 1 from message m
-            where m.owner = :owner and m.session = h.line
-                and m.position = cast(h.low + h.half as bigint)), 0),
+            select 1 from ever_message e
+            where e.owner = :owner and e.session = h.line
+                and e.position = cast(h.low + h.half as bigint)
+                and case when e.no < 549755813888 then e.no <= :moment else exists (
+                    select 1 from message m where m.owner = :owner and m.no = e.no)
+                end
+            limit 1), 0),
         h.size / 2, (h.size / 2 + 1) / 2
     from halving h where h.size > 0
 ),

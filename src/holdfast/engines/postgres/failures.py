@@ -34,6 +34,8 @@ prepared having changed or been lost on the way through a pooler."""
 _GONE = ("08", "57P01", "57P02", "57P03", "25006")
 """The connection, or the server behind it, which may have become a standby."""
 LOCKED = "55P03"
+_IDLED = "25P03"
+"""The server ended the connection: a transaction had waited for its user too long."""
 TOO_NEW = "HF001"
 _UNSUPPORTED = "0A000"
 UNPREPARED = {"26000", "42P05"}
@@ -56,6 +58,7 @@ def is_gone(error: BaseException) -> bool:
     """Whether the connection is gone, or leads to a server that cannot write."""
     return (
         isinstance(error, (Lost, Unreachable))
+        or (isinstance(error, TimedOut) and isinstance(error.__cause__, Lost))
         or state_of(error).startswith(_GONE)
         or _unsupported_by(error, "call_bool_check_hook")  # "read write", on a standby
     )
@@ -125,7 +128,9 @@ def unknown(place: str, seconds: float) -> OutcomeUnknown:
 
 def _of(error: psycopg.Error | Lost, place: str) -> HoldfastError:
     state, said = state_of(error), _said(error)
-    if is_gone(error) or not state:
+    if isinstance(error.__cause__, psycopg.errors.IdleInTransactionSessionTimeout):
+        state = _IDLED
+    elif is_gone(error) or not state:
         return Unreachable(f"{place} cannot be reached ({said}); {_KEPT}: try again")
     for prefix, ours, says in _TABLE:
         if state.startswith(prefix):

@@ -206,7 +206,7 @@ class Runner:
         for unit in units:
             if id(unit) in kept:
                 continue
-            if time.monotonic() > until:
+            if unit.apart or time.monotonic() > until:
                 alone.append(unit)
                 continue
             unit.result, unit.error, self._at = None, None, unit
