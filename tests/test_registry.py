@@ -72,7 +72,8 @@ WRONG: dict[str, tuple[Any, ...]] = {
     ),
     "_writes": (
         5, "x", b"x", _KEPT, [5], [None], [{}], [_KEPT], [("a", "b")],
-        [{**_KEPT, "index": 1.5, "channel": "a"}], [{**_KEPT, "index": 1, "channel": 5}],
+        [{**_KEPT, "index": 1.5, "channel": "a"}],
+        [{**_KEPT, "index": 1, "channel": 5}],
     ),
     "_ids": (5, "x", b"x", {}, [5], ["a/b"], [""], [None], ["x"] * 21),
     "_channels": (5, "x", b"x", {}, [5], ["\ud800"], [None], ["x"] * 21),

@@ -85,7 +85,8 @@ insert into checkpoint (no, owner, thread, ns, id, run, created_at, state, held,
     metadata, note)
 select 500000 + no, owner, session, 'n' || no % 2, 'c' || no, 'r' || no / 5, 0,
     '{{}}', '{{}}', '{{}}', 'k' || no from message;
-insert into checkpoint_write (no, owner, checkpoint, task, idx, path, channel, type, body)
+insert into checkpoint_write
+    (no, owner, checkpoint, task, idx, path, channel, type, body)
 select 100000 + no, owner, no, 'task', 0, '', 'a', 't', 'b' from checkpoint;
 insert into channel_value (no, owner, thread, digest, type, body)
 select 200000 + no, owner, thread, id, 't', 'b' from checkpoint;
