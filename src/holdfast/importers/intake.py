@@ -28,13 +28,12 @@ from holdfast.importers.report import (
     SetAside,
     sample_of,
 )
+from holdfast.runtime.batches import BATCH_MESSAGES, Batches
 
 if TYPE_CHECKING:
     from holdfast.store import Store
     from holdfast.transaction import OpenTransaction
 
-BATCH_MESSAGES = 400
-BATCH_BYTES = 1 << 20
 _REFUSALS = (BadInput, AlreadyExists, Held, Fenced)
 """What one item may meet and others not; anything else ends the import."""
 
@@ -90,8 +89,9 @@ class Intake:
     def __init__(self, store: "Store", *, file: str) -> None:
         self._store = store
         self._file = file
-        self._pieces: list[_Piece] = []
-        self._waiting = self._waiting_bytes = 0
+        self._batches: Batches[_Piece] = Batches(
+            self._keep_together, self._keep_singly, _REFUSALS, BATCH_MESSAGES
+        )
         self._counts = _Counts()
         self._set_aside: list[SetAside] = []
         self.broken_at: int | None = None
@@ -105,17 +105,14 @@ class Intake:
         """Take the next thing of a file; whether that filled a batch, now kept."""
         if isinstance(event, SetAside):
             self.set_aside(event)
-        elif isinstance(event, Talk):
-            self._pieces.append(_Piece(event, first=True))
-            self._waiting += 1
-        elif not event.talk.refused:
-            self._piece_of(event.talk).turns.append(event)
-            self._waiting += 1
-            self._waiting_bytes += event.size_bytes
-        if self._waiting < BATCH_MESSAGES and self._waiting_bytes < BATCH_BYTES:
             return False
-        self.flush()
-        return True
+        if isinstance(event, Talk):
+            self._batches.add(_Piece(event, first=True))
+            return self._batches.count()
+        if event.talk.refused:
+            return False
+        self._piece_of(event.talk).turns.append(event)
+        return self._batches.count(event.size_bytes)
 
     def set_aside(self, what: SetAside) -> None:
         """Count something that does not go in, and name it."""
@@ -125,15 +122,7 @@ class Intake:
 
     def flush(self) -> None:
         """Keep what waits: all at once, or else piece by piece."""
-        pieces, self._pieces = self._pieces, []
-        self._waiting = self._waiting_bytes = 0
-        if not pieces:
-            return
-        try:
-            self._count(pieces, self._run(_keep_all, pieces))
-        except _REFUSALS:
-            for piece in pieces:
-                self._keep_singly(piece)
+        self._batches.flush()
 
     def report(self) -> ImportReport:
         """What was done so far."""
@@ -151,9 +140,10 @@ class Intake:
         )
 
     def _piece_of(self, talk: Talk) -> _Piece:
-        if not self._pieces or self._pieces[-1].talk is not talk:
-            self._pieces.append(_Piece(talk, first=False))
-        return self._pieces[-1]
+        newest = self._batches.newest
+        if newest is not None and newest.talk is talk:
+            return newest
+        return self._batches.add(_Piece(talk, first=False))
 
     def _run(self, work: Callable[..., Any], argument: object) -> Any:
         return self._store.run(work, argument, actor="import", cause=self._file)
@@ -164,6 +154,9 @@ class Intake:
             self._counts.sessions_added += outcome.session_is_new
             self._counts.messages += outcome.messages
             self._counts.added += outcome.added
+
+    def _keep_together(self, pieces: list[_Piece]) -> None:
+        self._count(pieces, self._run(_keep_all, pieces))
 
     def _keep_singly(self, piece: _Piece) -> None:
         """Keep one conversation's part, without what the store refuses of it."""

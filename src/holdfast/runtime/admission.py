@@ -28,13 +28,12 @@ from holdfast.kinds.exported import MessageLine, SessionLine, SummaryLine
 from holdfast.kinds.session_records import Draft, Message, Session, draft_of
 from holdfast.kinds.sessions import Sessions
 from holdfast.limits import Limits
+from holdfast.runtime.batches import BATCH_MESSAGES, Batches
 
 if TYPE_CHECKING:
     from holdfast.store import Store
     from holdfast.transaction import OpenTransaction
 
-BATCH_MESSAGES = 400
-BATCH_BYTES = 1 << 20
 NAMED_AT_MOST = 10_000
 _OPERATIONS = Sessions.operations()
 
@@ -143,10 +142,13 @@ class Admission:
     def __init__(self, store: "Store", limits: Limits, *, name: str) -> None:
         self._store = store
         self._name = name
-        self._most = min(BATCH_MESSAGES, limits.page, limits.batch)
-        self._pieces: list[_Piece] = []
+        self._batches: Batches[_Piece] = Batches(
+            self._keep_together,
+            self._keep_singly,
+            _REFUSALS,
+            min(BATCH_MESSAGES, limits.page, limits.batch),
+        )
         self._visit: _Visit | None = None
-        self._waiting = self._waiting_bytes = 0
         self._counts = _Counts()
         self._differing: list[str] = []
         self._refused: list[RefusedSession] = []
@@ -160,7 +162,7 @@ class Admission:
         """Take the next record; whether that filled a transaction, now committed."""
         if isinstance(arrived.line, SessionLine):
             self._visit = _Visit(arrived.line, arrived.place)
-            self._pieces.append(_Piece(self._visit, first=True))
+            self._batches.add(_Piece(self._visit, first=True))
         else:
             assert self._visit is not None, "a message came before its session"
             if self._visit.refused:
@@ -168,24 +170,11 @@ class Admission:
             piece = self._piece_of(self._visit)
             is_message = isinstance(arrived.line, MessageLine)
             (piece.messages if is_message else piece.summaries).append(arrived)
-        self._waiting += 1
-        self._waiting_bytes += arrived.size_bytes
-        if self._waiting < self._most and self._waiting_bytes < BATCH_BYTES:
-            return False
-        self.flush()
-        return True
+        return self._batches.count(arrived.size_bytes)
 
     def flush(self) -> None:
         """Take in what waits: all at once, or else session by session."""
-        pieces, self._pieces = self._pieces, []
-        self._waiting = self._waiting_bytes = 0
-        if not pieces:
-            return
-        try:
-            self._count(pieces, self._run(_keep_all, pieces))
-        except _REFUSALS:
-            for piece in pieces:
-                self._keep_singly(piece)
+        self._batches.flush()
 
     def report(self) -> SessionsReport:
         """What was done so far."""
@@ -204,12 +193,16 @@ class Admission:
         )
 
     def _piece_of(self, visit: _Visit) -> _Piece:
-        if not self._pieces or self._pieces[-1].visit is not visit:
-            self._pieces.append(_Piece(visit, first=False))
-        return self._pieces[-1]
+        newest = self._batches.newest
+        if newest is not None and newest.visit is visit:
+            return newest
+        return self._batches.add(_Piece(visit, first=False))
 
     def _run(self, work: Callable[..., Any], argument: object) -> Any:
         return self._store.run(work, argument, actor="import", cause=self._name)
+
+    def _keep_together(self, pieces: list[_Piece]) -> None:
+        self._count(pieces, self._run(_keep_all, pieces))
 
     def _keep_singly(self, piece: _Piece) -> None:
         if piece.visit.refused:
