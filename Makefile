@@ -45,6 +45,7 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[cli]'
 	touch $@
 
+# Claude's SDK is built from its source: its wheel has 170 MB of a program in it.
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-binary claude-agent-sdk --editable '.[dev]'
 	touch $@ $(VENV)/.installed

@@ -28,6 +28,7 @@ class Talks:
     def __init__(self) -> None:
         self.said: dict[str, list[Said]] = {}
         self.first: dict[str, int] = {}
+        self.marks: dict[str, tuple[str, int, list[Said]]] = {}
 
     def create(self, id: str) -> None:
         self.said[id], self.first[id] = [], 1
@@ -42,6 +43,16 @@ class Talks:
 
     def delete(self, id: str) -> None:
         del self.said[id], self.first[id]
+        for mark, (session, *_) in list(self.marks.items()):
+            if session == id:
+                del self.marks[mark]
+
+    def mark(self, id: str, at: int, mark: str) -> None:
+        kept = self.said[id][: at - self.first[id] + 1]
+        self.marks[mark] = (id, self.first[id], kept)
+
+    def rewind(self, id: str, at: int) -> None:
+        del self.said[id][at - self.first[id] + 1 :]
 
     def amend(self, id: str, message_id: str, content: Any) -> None:
         """In this session alone: the others keep the object that they have."""
@@ -51,12 +62,21 @@ class Talks:
             said[place] = Said(message_id, content)
 
     def seen(self, id: str) -> list[tuple[int, str, Any]]:
-        places = enumerate(self.said[id], self.first[id])
-        return [(place, message.id, message.content) for place, message in places]
+        return placed(self.first[id], self.said[id])
+
+    def marked(self, mark: str) -> list[tuple[int, str, Any]]:
+        _, first, kept = self.marks[mark]
+        return placed(first, kept)
 
     def rows(self) -> int:
-        """How many messages there are, however many sessions share each."""
-        return len({id(message) for said in self.said.values() for message in said})
+        """How many messages there are, however many sessions and marks share each."""
+        lists = [*self.said.values(), *(kept for *_, kept in self.marks.values())]
+        return len({id(message) for said in lists for message in said})
+
+
+def placed(first: int, said: list[Said]) -> list[tuple[int, str, Any]]:
+    places = enumerate(said, first)
+    return [(place, message.id, message.content) for place, message in places]
 
 
 class Trying:
@@ -76,8 +96,17 @@ class Trying:
         elif there:
             id = self.chance.choice(there)
             self.chance.choices(
-                (self._append, self._pop, self._amend, self._clear, self._delete),
-                (40, 18, 25, 4, 5),
+                (
+                    self._append,
+                    self._pop,
+                    self._amend,
+                    self._clear,
+                    self._delete,
+                    self._mark,
+                    self._unmark,
+                    self._rewind,
+                ),
+                (40, 18, 25, 4, 5, 12, 6, 8),
             )[0](id)
 
     def _make(self, id: str, there: list[str]) -> None:
@@ -131,6 +160,31 @@ class Trying:
         assert self.sessions.delete(id)
         self.talks.delete(id)
 
+    def _mark(self, id: str) -> None:
+        at = self._somewhere(id)
+        made = self.sessions.mark(id, at)
+        assert (made.session, made.first, made.last) == (id, self.talks.first[id], at)
+        self.talks.mark(id, at, made.id)
+
+    def _unmark(self, id: str) -> None:
+        for mark in [m for m, (of, *_) in self.talks.marks.items() if of == id][:1]:
+            assert self.sessions.unmark(mark)
+            assert not self.sessions.unmark(mark)
+            del self.talks.marks[mark]
+
+    def _rewind(self, id: str) -> None:
+        at = self._somewhere(id)
+        there = self.sessions.get(id)
+        left = self.sessions.rewind(id, at)
+        changed = len(self.talks.said[id]) != left.message_count
+        assert left.version == there.version + changed
+        self.talks.rewind(id, at)
+        assert left.message_count == len(self.talks.said[id])
+
+    def _somewhere(self, id: str) -> int:
+        first = self.talks.first[id]
+        return first - 1 + self.chance.randint(0, len(self.talks.said[id]))
+
 
 def seen(sessions: Any, id: str) -> list[tuple[int, str, Any]]:
     """A session's messages, the same from either end and in pages of any size."""
@@ -154,3 +208,14 @@ def finished(store: Any) -> dict[str, list[Any]]:
     while (found := dump(store))["leftover"]:
         core.engine.write(core.unit(core._tidy, Terms(every_owner=True)))
     return found
+
+
+def marked(sessions: Any, mark: str) -> list[tuple[int, str, Any]]:
+    """What a mark keeps, read in pages."""
+    found, cursor = [], None
+    while True:
+        page = sessions.marked(mark, limit=3, cursor=cursor)
+        found += page
+        cursor = page.cursor
+        if cursor is None:
+            return [(kept.position, kept.id, kept.content) for kept in found]

@@ -39,11 +39,29 @@ def furnish(store: Any, word: str) -> None:
         [{"role": "user", "content": f"{n} {word}", "id": f"m{n}"} for n in (1, 2, 3)],
     )
     sessions.summarize("talk", 1, f"summary of {word}")
+    sessions.mark("leased", new_id="marked")
     tasks.create(f"todo of {word}", id="todo", session="talk", tool="hammer")
     tasks.create(f"doing of {word}", id="doing", metadata={"of": word})
     tasks.start("doing")
     tasks.log("doing", f"a line of {word}")
+    store.items.put(["of", word], "fact", {"of": word}, vectors={"all": [1, 2]})
+    store.items.put(["of", "all"], "fact", {"of": word}, ttl_seconds=600)
     store.leases.acquire("sessions", "leased", holder=f"holder-{word}", seconds=60)
+    large = {"type": "text", "body": f"{word} " * 20}
+    values = {"a": large, "b": {"type": "text", "body": word}}
+    for checkpoint, parent in (("c1", None), ("c2", "c1")):
+        store.threads.put(
+            "steps",
+            checkpoint,
+            parent=parent,
+            state={"of": word},
+            values=values if parent is None else {},
+            metadata={"step": 1},
+            run="r1",
+            note=f"note of {word}",
+        )
+    write = {"index": -1, "channel": "a", "type": "text", "body": word}
+    store.threads.put_writes("steps", "c1", "task", [write])
     store.journal.advance("reader", 1)
 
 
@@ -60,8 +78,43 @@ _LEASED = {"kind": "sessions", "id": "leased"}
 _TALK = {"id": "talk"}
 _REPLY = {"id": "child", "message_id": "r1"}
 _DOING = {"id": "doing"}
+_STEPS = {"id": "steps"}
+_FACT = {"namespace": ["of", "all"], "key": "fact"}
+_PLACES = {"places": [[["of", "all"], "fact"], [["of", "none"], "fact"]]}
 
 EXAMPLES: dict[str, Example] = {
+    "items.delete": Example(_FACT, _equals(False)),
+    "items.delete_each": Example(_PLACES, _equals(0)),
+    "items.get": Example(_FACT, NotFound),
+    "items.get_each": Example(_PLACES, _equals((None, None))),
+    "items.list": Example(
+        {"namespace": ["of"], "where": {"of": {"$ne": 5}}, "limit": 5}, _NOTHING
+    ),
+    "items.namespaces": Example(
+        {"prefix": ["of"], "suffix": ["*"], "depth": 2, "limit": 5}, _NOTHING
+    ),
+    "items.nearest": Example(
+        {"namespace": ["of"], "vector": [1, 3.5], "where": {}, "limit": 5}, _equals(())
+    ),
+    "items.put": Example(
+        {
+            **_FACT,
+            "value": {"of": ["other", None]},
+            "ttl_seconds": 9,
+            "vectors": {"all": [1, 0.5]},
+        },
+        _something,
+    ),
+    "items.put_each": Example(
+        {
+            "items": [
+                {**_FACT, "value": {"a": 1}, "ttl_seconds": 9, "vectors": {}},
+                {"namespace": [], "key": "new", "value": {"b": 2}},
+            ]
+        },
+        _something,
+    ),
+    "items.refresh": Example(_PLACES, _equals(0)),
     "journal.advance": Example({"name": "reader", "to": 2}, _equals(2)),
     "journal.cursor": Example({"name": "reader"}, _equals(0)),
     "journal.head": Example({}, _something),
@@ -173,16 +226,22 @@ EXAMPLES: dict[str, Example] = {
         },
         _NOTHING,
     ),
+    "sessions.mark": Example(
+        {**_TALK, "at": 0, "of": "marked", "new_id": "new"}, NotFound
+    ),
+    "sessions.marked": Example({"mark": "marked", "limit": 5}, NotFound),
     "sessions.messages": Example(
         {**_TALK, "last": 5, "before": 4, "after": 1}, NotFound
     ),
     "sessions.pop": Example(_TALK, NotFound),
+    "sessions.rewind": Example({**_TALK, "at": 1, "expect": 3}, NotFound),
     "sessions.summaries": Example({**_TALK, "limit": 5}, NotFound),
     "sessions.summarize": Example(
         {**_TALK, "upto": 2, "text": "so far", "created_at": "2026-11-19T18:00Z"},
         NotFound,
     ),
     "sessions.render": Example({**_TALK, "form": "json"}, NotFound),
+    "sessions.unmark": Example({"mark": "marked"}, _equals(False)),
     "sessions.update": Example(
         {
             **_TALK,
@@ -194,6 +253,50 @@ EXAMPLES: dict[str, Example] = {
             "max_context_messages": 7,
         },
         NotFound,
+    ),
+    "threads.ancestry": Example(
+        {**_STEPS, "checkpoint": "c2", "channels": ["a"], "ns": ""}, NotFound
+    ),
+    "threads.checkpoint": Example({**_STEPS, "checkpoint": "c1", "ns": ""}, NotFound),
+    "threads.checkpoints": Example(
+        {**_STEPS, "ns": "", "before": "c9", "where": {"step": 1}, "limit": 5}, NotFound
+    ),
+    "threads.copy": Example({**_STEPS, "to": "new", "notes": {"n1": "n9"}}, NotFound),
+    "threads.delete": Example(_STEPS, lambda result: result.checkpoints == 0),
+    "threads.delete_runs": Example(
+        {"runs": ["r1"]}, lambda result: result.checkpoints == 0
+    ),
+    "threads.get": Example(_STEPS, NotFound),
+    "threads.list": Example({"limit": 5}, _NOTHING),
+    "threads.newest": Example(_STEPS, NotFound),
+    "threads.notes": Example(_STEPS, NotFound),
+    "threads.prune": Example(
+        {**_STEPS, "keep": ["c2"]}, lambda result: result.checkpoints == 0
+    ),
+    "threads.put": Example(
+        {
+            **_STEPS,
+            "checkpoint": "c3",
+            "ns": "inner",
+            "parent": "c2",
+            "state": {"v": 3},
+            "values": {"a": {"type": "text", "body": "b" * 100}},
+            "metadata": {"step": 3},
+            "run": "r2",
+            "note": "n3",
+        },
+        _equals(True),
+    ),
+    "threads.put_writes": Example(
+        {
+            **_STEPS,
+            "checkpoint": "c2",
+            "task": "task",
+            "writes": [{"index": 0, "channel": "a", "type": "text", "body": "b"}],
+            "ns": "",
+            "path": "path",
+        },
+        _equals(1),
     ),
     "tasks.cancel": Example(_DOING, NotFound),
     "tasks.complete": Example({**_DOING, "result": {"ok": True}}, NotFound),

@@ -436,9 +436,9 @@ def test_help_and_version_end_with_0(run):
 
 def test_every_command_and_every_option_is_described(run):
     commands = ["demo", "import chat", "import sessions", "import active-mirror",
-                "sessions", "show", "tasks", "log", "diff", "tail", "check", "search",
-                "export", "render", "copy", "fork", "trim", "migrate",
-                "guarantees"]  # fmt: skip
+                "import openai-agents", "sessions", "show", "tasks", "log", "diff",
+                "tail", "check", "search", "export", "render", "copy", "fork", "trim",
+                "migrate", "guarantees"]  # fmt: skip
     every = run("--help")[1]
     for command in commands:
         assert command.split()[0] in every

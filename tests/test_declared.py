@@ -209,7 +209,7 @@ class CutHere(Exception):
 
 MARKED = SQL.replace(
     "create index note_newest",
-    """create table mark (
+    """create table stain (
     no integer primary key,
     owner text not null,
     color text not null,
@@ -218,48 +218,48 @@ MARKED = SQL.replace(
 create index note_newest""",
 )
 MARKED += """
--- mark_add --
--- Keep a mark.
-insert into mark (no, owner, color) values (:no, :owner, :color)
+-- stain_add --
+-- Keep a stain.
+insert into stain (no, owner, color) values (:no, :owner, :color)
 
--- mark_drop --
--- Forget a mark.
-delete from mark where owner = :owner and color = :color
+-- stain_drop --
+-- Forget a stain.
+delete from stain where owner = :owner and color = :color
 """
 
 
 class Marks(Notes):
-    """Values under keys, and marks of which no one says what they are of."""
+    """Values under keys, and stains of which no one says what they are of."""
 
     @holdfast.operation
-    def mark(self, color: str) -> None:
-        """Keep a mark."""
+    def stain(self, color: str) -> None:
+        """Keep a stain."""
         no = self.tx.new_no()
-        self.tx.put("mark_add", no=no, owner=self.owner, color=color)
+        self.tx.put("stain_add", no=no, owner=self.owner, color=color)
 
     @holdfast.operation
     def wipe(self, color: str) -> None:
-        """Forget a mark."""
-        self.tx.put("mark_drop", owner=self.owner, color=color)
+        """Forget a stain."""
+        self.tx.put("stain_drop", owner=self.owner, color=color)
 
 
 @pytest.fixture
-def marks(forgotten):
-    """The kind `notes` with marks, declared before the test's store is opened."""
+def stains(forgotten):
+    """The kind `notes` with stains, declared before the test's store is opened."""
     return holdfast.kind("notes", sql=MARKED, json=["body"])(Marks)
 
 
-def test_a_row_that_belongs_to_no_record_differs_by_itself(marks, store):
-    store.notes.mark("red")
+def test_a_row_that_belongs_to_no_record_differs_by_itself(stains, store):
+    store.notes.stain("red")
     moment = store.moment()
-    store.notes.mark("blue")
+    store.notes.stain("blue")
     store.notes.wipe("red")
     store.notes.put("a", 1)
     found = [(d.kind, d.op, d.id, d.before, d.after) for d in store.diff(moment)]
     red, blue = ({"owner": "", "color": color} for color in ("red", "blue"))
     assert found[:2] == [
-        ("mark", "create", None, None, blue),
-        ("mark", "delete", None, red, None),
+        ("stain", "create", None, None, blue),
+        ("stain", "delete", None, red, None),
     ]
     assert found[2][:3] == ("note", "create", "a")
 

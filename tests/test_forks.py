@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from conversing import Trying, finished, seen
+from conversing import Trying, finished, marked, seen
 from holdfast.errors import AlreadyExists, Conflict, Held, NotFound, Refused
 
 
@@ -323,6 +323,8 @@ def test_whatever_is_done_each_session_has_what_it_would_have_alone(store, seed)
         if step % 20 == 0:
             for id in trying.talks.said:
                 assert seen(store.sessions, id) == trying.talks.seen(id), (seed, step)
+            for mark in trying.talks.marks:
+                assert marked(store.sessions, mark) == trying.talks.marked(mark)
     assert rows(store)[0] == trying.talks.rows()
     assert store.usage().tables["message"].rows == trying.talks.rows()
     for id in sorted(trying.talks.said):

@@ -12,7 +12,7 @@ GUARDED = [
     name
     for name in WRITING
     if name.split(".")[0] in {"sessions", "tasks"}
-    and name.split(".")[1] not in {"create", "admit", "fork"}
+    and name.split(".")[1] not in {"create", "admit", "fork", "mark", "unmark"}
 ]
 """Every operation that writes to a record that is there."""
 

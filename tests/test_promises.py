@@ -80,6 +80,10 @@ def _journal(store: Any, number: int) -> None:
 
 SAMPLES = {
     "journal": Sample(_journal, _changes),
+    "items": Sample(
+        lambda store, number: store.items.put(("no",), f"k{number}", {"n": number}),
+        lambda store: [(i.key, i.value) for i in store.items.list(("no",))],
+    ),
     "leases": Sample(_lease, _leased),
     "sessions": Sample(
         lambda store, number: store.sessions.create(f"no {number}"),
@@ -88,6 +92,12 @@ SAMPLES = {
     "tasks": Sample(
         lambda store, number: store.tasks.create(f"no {number}"),
         lambda store: [(t.id, t.description) for t in store.tasks.list()],
+    ),
+    "threads": Sample(
+        lambda store, number: store.threads.put(f"no-{number}", "c", state=number),
+        lambda store: [
+            (t.id, store.threads.checkpoint(t.id).state) for t in store.threads.list()
+        ],
     ),
     "jottings": Sample(
         lambda store, number: store.jottings.put(f"no-{number}", "told"),

@@ -34,6 +34,8 @@ _DEEP: list[Any] = []
 for _ in range(5_000):
     _DEEP = [_DEEP]
 _DRAFT = {"role": "user", "content": "x"}
+_ITEM = {"namespace": ["a"], "key": "k", "value": {}}
+_KEPT = {"type": "text", "body": "x"}
 WRONG: dict[str, tuple[Any, ...]] = {
     "id_of": _ID,
     "name_of": _NAME,
@@ -62,6 +64,37 @@ WRONG: dict[str, tuple[Any, ...]] = {
         [{**_DRAFT, "metadata": []}], [_DRAFT, {**_DRAFT, "content": {1}}],
         [_DRAFT] * 21,
     ),
+    "_values": (
+        5, "x", [], {5: _KEPT}, {"a": 5}, {"a": {}}, {"a": {**_KEPT, "more": 1}},
+        {"a": {**_KEPT, "body": 5}}, {"a": {**_KEPT, "body": "a\x00"}},
+        {"a": {**_KEPT, "body": "\ud800"}}, {"a": {**_KEPT, "type": None}},
+        {"a": {**_KEPT, "body": "x" * 10_001}},
+    ),
+    "_writes": (
+        5, "x", b"x", _KEPT, [5], [None], [{}], [_KEPT], [("a", "b")],
+        [{**_KEPT, "index": 1.5, "channel": "a"}],
+        [{**_KEPT, "index": 1, "channel": 5}],
+    ),
+    "_ids": (5, "x", b"x", {}, [5], ["a/b"], [""], [None], ["x"] * 21),
+    "_channels": (5, "x", b"x", {}, [5], ["\ud800"], [None], ["x"] * 21),
+    "_renamed": (5, "x", [], {5: "a"}, {"a": 5}, {"a": "\ud800"}),
+    "labels_of": (5, "x", b"x", {}, [5], [""], [None], ["a\x00"], ["x" * 999]),
+    "key_of": (5, 1.5, True, b"x", [], {}, "", "\ud800", "a\x00b", "x" * 1_001),
+    "_content": (5, "x", [], *({"a": wrong} for wrong in _VALUE)),
+    "_contents": (
+        5, "x", b"x", _ITEM, [5], [None], [[]], [{}], [{**_ITEM, "extra": 1}],
+        *([{**_ITEM, "value": {"a": wrong}}] for wrong in _VALUE),
+        [{**_ITEM, "namespace": "x"}], [{**_ITEM, "key": ""}], [{**_ITEM, "value": 5}],
+        [{**_ITEM, "ttl_seconds": 0}], [{**_ITEM, "vectors": [1]}], [_ITEM] * 21,
+    ),
+    "_places": (
+        5, "x", b"x", {}, [5], [["x", "y"]], [[[], ""]], [[[]]], [[[], "k"]] * 21
+    ),
+    "filter_of": (
+        5, "x", [], {"a": {"$in": [1]}}, {"a": {"$gt": 1, "b": 2}}, {"a": {1}}
+    ),
+    "vector_of": (5, "x", {}, [], ["x"], [True], [float("nan")], [1] * 16_385),
+    "vectors_of": (5, "x", [], {"a": 5}, {"a": []}, {5: [1]}, {"a": [1.0] * 900}),
     "cursor": (
         5, b"x", [], "nonsense", "é", "\ud800", "", cursor_of(True, True),
         cursor_of(1, 2, 3), cursor_of("a"), cursor_of(2**63, 2**63), cursor_of(2**63),

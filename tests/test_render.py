@@ -117,11 +117,17 @@ def test_the_past_is_rendered_as_it_was(store):
 
 
 CALL = {"name": "book", "arguments": '{"seat": 4, "row": [1, 2]}'}
+CALL_OF_DATA = {"name": "book", "args": {"seat": 4, "row": [1, 2]}}
 CALLED = '*`calls book (c1)`*\n\n```json\n{\n  "seat": 4,\n  "row": [\n'
 FORMED = {
     "a chat's calls": (
         None,
         {"tool_calls": [{"id": "c1", "type": "function", "function": CALL}]},
+        CALLED,
+    ),
+    "a call as LangChain has it": (
+        None,
+        {"tool_calls": [{"type": "tool_call", "id": "c1", **CALL_OF_DATA}]},
         CALLED,
     ),
     "an item of a response": (

@@ -27,6 +27,7 @@ from test_journal import MADE
 STATEMENTS = catalog(registry().parts())
 SOURCE = Path(holdfast.__file__).parent
 CALLS = {"one", "all", "run", "put", "fields"}
+KINDS = ("items", "journal", "leases", "sessions", "tasks", "threads")
 BY_NAME = re.compile(
     r"_(exists|owners|now|before|until|known|numbers|seqs|back|as_was"
     r"|gone|within|placed|touched|trim|weight|left_line|past)$|^search_\w+_(page|changed|row|left)$"
@@ -61,9 +62,11 @@ SORTS = {
     "message_shown_in": "the sessions that share one message",
     "journal_counts": "one row a kind",
     "journal_sizes": "one row a table",
+    "item_list_span": "newest first, of namespaces that each have theirs in order",
     "line_shown": "one row for all forks that begin at one message",
     "session_usage": "the lines of an owner's forks, each counted once",
     "session_lines": "one row a line that a session had",
+    "write_list": "the writes of one step",
 }
 UNLIMITED = {
     "task_counts": "one row a status",
@@ -73,6 +76,12 @@ UNLIMITED = {
     "message_touched": "what a revert puts back, within `limits.revert`",
     "message_part_touched": "what a revert puts back, within `limits.revert`",
     "segment_lines": "one row a fork of a fork",
+    "mark_list": "all of them go with their session",
+    "checkpoint_all": "what a deletion looks through",
+    "checkpoint_whole": "a copy is of all of them",
+    "value_list": "what a deletion looks through",
+    "value_whole": "a copy is of all of them",
+    "write_known": "one row a write of one task",
 }
 
 
@@ -120,7 +129,7 @@ def test_no_statement_joins_by_a_comma():
 
 def test_every_statement_is_used_somewhere():
     text = "".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
-    sql = "".join(shipped(kind) for kind in ("journal", "leases", "sessions", "tasks"))
+    sql = "".join(shipped(kind) for kind in KINDS)
     for name in STATEMENTS:
         quoted, included = f'"{name}"', f"{{{name}}}"
         assert quoted in text or included in sql or BY_NAME.search(name), name
@@ -167,6 +176,9 @@ def exercise(store, clock):
     store.sessions.admit("moved", created_at="2020-01-01T00:00:00Z")
     stream_replies(store, talk)
     fork_sessions(store)
+    mark_session(store)
+    run_thread(store)
+    keep_items(store, clock)
     show_contexts(store, talk)
     task = store.tasks.create("one", session=talk, tool="web").id
     with store.lease("tasks", task, seconds=5) as lease:
@@ -213,6 +225,55 @@ def fork_sessions(store):
     for _ in range(4):
         sessions.pop("branch")
     sessions.clear("twig")
+
+
+def run_thread(store):
+    large = {"type": "text", "body": "x" * 100}
+    write = {"index": -1, "channel": "a", "type": "text", "body": "b"}
+    threads = store.threads
+    threads.put("steps", "c1", values={"a": large}, run="r", note="n")
+    for checkpoint in ("c1", "c1", "c2"):
+        threads.put_writes("steps", checkpoint, "task", [write])
+    threads.put("steps", "c2", parent="c1")
+    threads.put("steps", "c1", ns="inner", run="r")
+    threads.ancestry("steps", "c2", ["a"])
+    threads.checkpoints("steps", ns="")
+    threads.checkpoints("steps")
+    threads.newest("steps")
+    threads.notes("steps")
+    threads.list()
+    threads.copy("steps", "copied")
+    threads.prune("steps", ["c2"])
+    threads.delete_runs(["r"])
+    threads.delete("copied")
+    threads.put("kept", "c1", values={"a": large})
+
+
+def mark_session(store):
+    store.sessions.create(id="marked")
+    store.sessions.extend("marked", [{"role": "user", "content": n} for n in range(3)])
+    for id in ("mark", "later"):
+        store.sessions.mark("marked", new_id=id)
+    store.sessions.rewind("marked", 1)
+    store.sessions.marked("mark")
+    store.sessions.unmark("mark")
+    store.sessions.mark("root")
+    store.sessions.delete("marked")
+
+
+def keep_items(store, clock):
+    items = store.items
+    for namespace in (("a",), ("a", "b")):
+        items.put(namespace, "k", {"n": 1}, ttl_seconds=1, vectors={"v": [1]})
+    items.put(("a",), "k", {"n": 2}, ttl_seconds=1, vectors={"v": [1]})
+    items.refresh([(("a",), "k")])
+    items.list()
+    items.list(("a", "b"))
+    items.nearest((), [1])
+    items.namespaces()
+    items.delete(("a",), "k")
+    clock.advance(2)
+    store.run(lambda tx: tx.items.tidy(5))
 
 
 LISTS = {
@@ -262,7 +323,9 @@ def trim(store):
 
 
 def search(store, task):
+    store.items.put(("kept",), "k", {"said": "one"})
     store.search("one")
+    store.items.put(("kept",), "k", {"said": "two"})
     store.tasks.update(task, description="two")
     store.sessions.create("two", id="two")
     store.sessions.append("two", "user", "two")

@@ -66,12 +66,30 @@ select no, owner, 't' || no, no, no, no,
     (array['pending', 'in_progress', 'completed'])[1 + no % 3], 'd',
     case when no % 3 = 0 then 'tool' || no / 500 end,
     case when no % 2 = 0 then 's' || no / 100 end, 1 from session;
+insert into item (no, owner, id, namespace, key, created_at, updated_at, ends_at,
+    lifetime_us, value, vectors)
+select 300000 + no, owner, 'i' || no, '!n' || no % 60 || '!', 'k' || no, no, no,
+    case when no % 3 = 0 then no end, case when no % 3 = 0 then 1 end, '{{}}',
+    case when no % 2 = 0 then '{{}}' end from session;
 insert into task_log (no, owner, task, position, at, level, type, message)
 select no, owner, session, position, 0, 'info', 'x', content from message;
 insert into summary (no, owner, session, upto, created_at, text)
 select 100000 + no, owner, session, position, 0, content from message;
 insert into segment (no, owner, session, first, last, source)
 select 200000 + no, owner, session, position, position, session + 1 from message;
+insert into mark (no, owner, id, session, first, last)
+select 400000 + no, owner, 'k' || no, no, 1, 4 from session;
+insert into thread (no, owner, id, created_at)
+select no, owner, 't' || no, no from session;
+insert into checkpoint (no, owner, thread, ns, id, run, created_at, state, held,
+    metadata, note)
+select 500000 + no, owner, session, 'n' || no % 2, 'c' || no, 'r' || no / 5, 0,
+    '{{}}', '{{}}', '{{}}', 'k' || no from message;
+insert into checkpoint_write
+    (no, owner, checkpoint, task, idx, path, channel, type, body)
+select 100000 + no, owner, no, 'task', 0, '', 'a', 't', 'b' from checkpoint;
+insert into channel_value (no, owner, thread, digest, type, body)
+select 200000 + no, owner, thread, id, 't', 'b' from checkpoint;
 insert into lease select 'tasks', owner, id, 'h', 1, no from task;
 insert into follower select owner, id, 0, no from session;
 insert into once select owner, id, '1', no from session;
@@ -86,10 +104,16 @@ insert into derived values ('search', 'message: content', 1, 5000, null);
 insert into was_session select no, no, s.* from session s;
 insert into was_message select no, no, m.* from message m;
 insert into was_message_part select no, no, p.* from message_part p;
+insert into was_item select no, no, i.* from item i;
 insert into was_task select no, no, t.* from task t;
 insert into was_task_log select no, no, g.* from task_log g;
 insert into was_summary select no, no, s.* from summary s;
 insert into was_segment select no, no, s.* from segment s;
+insert into was_mark select no, no, k.* from mark k;
+insert into was_thread select no, no, t.* from thread t;
+insert into was_checkpoint select no, no, c.* from checkpoint c;
+insert into was_checkpoint_write select no, no, w.* from checkpoint_write w;
+insert into was_channel_value select no, no, v.* from channel_value v;
 """
 JOURNALLED = [table.name for part in registry().parts() for table in part.tables]
 
@@ -207,13 +231,16 @@ SCANS = {
 }
 SORTS = {
     "session_lines": "one row a line that a session had",
+    "item_list_span": "newest first, of namespaces that each have theirs in order",
     "line_shown": "one row for all forks that begin at one message",
     "message_shown_in": "the sessions that share one message",
     "search_find": "what has the words, in the order of their numbers",
+    "write_list": "the writes of one step",
 }
 COUNTS = {
-    "session_count", "session_usage", "task_average", "task_counts", "task_log_usage",
-    "task_usage",
+    "item_usage", "session_count", "session_usage", "task_average", "task_counts",
+    "task_log_usage",
+    "task_usage", "thread_count", "thread_usage",
 }  # fmt: skip
 """What they count are all of an owner's rows, which may be all there are."""
 

@@ -20,7 +20,7 @@ HEAD = '''"""The async faces of holdfast's kinds: the same calls, awaited.
 Written by `tools/afaces.py` from the registry of operations; not to be edited.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -31,11 +31,15 @@ from holdfast.codec import Json
 from holdfast.contract import Kind, Operation
 from holdfast.journal import Journal, Stretch
 from holdfast.kinds.contexts import Context
+from holdfast.kinds.item_records import Item, Near
+from holdfast.kinds.items import Items
 from holdfast.kinds.leases import Lease, Leases
-from holdfast.kinds.session_records import Family, Message, Session, Summary
+from holdfast.kinds.session_records import Family, Mark, Message, Session, Summary
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.task_records import Task, TaskLog, TaskMetrics
 from holdfast.kinds.tasks import Tasks
+from holdfast.kinds.thread_records import Checkpoint, Dropped, Thread
+from holdfast.kinds.threads import Threads
 from holdfast.page import Page
 
 
@@ -73,6 +77,19 @@ PLAIN = {
     "SummaryText": "str",
     "AnyForm": "str",
     "Piece": "str",
+    "Labels": "Sequence[str]",
+    "Key": "str",
+    "Content": "Mapping[str, Any]",
+    "Contents": "Sequence[Mapping[str, Any]]",
+    "Places": "Sequence[tuple[Sequence[str], str]]",
+    "Filter": "Mapping[str, Any]",
+    "Vector": "Sequence[float]",
+    "Vectors": "Mapping[str, Sequence[float]]",
+    "Values": "dict[str, Any]",
+    "Writes": "Iterable[dict[str, Any]]",
+    "Ids": "Iterable[str]",
+    "Channels": "Iterable[str]",
+    "Renamed": "dict[str, str] | None",
 }
 """What the annotations that carry checks are to a caller."""
 

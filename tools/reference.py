@@ -45,8 +45,16 @@ from holdfast.importers.active_mirror import import_active_mirror
 from holdfast.importers.chat import ImportReport, SetAside, as_chat, import_chat
 from holdfast.journal import Stretch
 from holdfast.kinds.contexts import Context
-from holdfast.kinds.session_records import Family, Summary
+from holdfast.kinds.item_records import Item, Near
+from holdfast.kinds.session_records import Family, Mark, Summary
 from holdfast.kinds.task_records import TRANSITIONS, Progress, TaskLog, TaskMetrics
+from holdfast.kinds.thread_records import (
+    ChannelValue,
+    Checkpoint,
+    Dropped,
+    Thread,
+    Write,
+)
 from holdfast.limits import Limits
 from holdfast.opening import migration_sql
 from holdfast.retention import JournalStats, Policy, Reach, TableStats
@@ -93,9 +101,11 @@ RECORDS = {
         *(Difference, Reverted, Restored),
         *(ExportReport, SessionsReport, RefusedSession),
         *(ImportReport, SetAside, Stretch, holdfast.Table, CopyReport, CopiedTable),
-        *(Context, Summary, Family),
+        *(Context, Summary, Family, Mark),
+        *(Item, Near),
         *(Policy, Reach, JournalStats, TableStats),
         *(Hit,),
+        *(Thread, Checkpoint, ChannelValue, Write, Dropped),
     )
 }
 COMMANDS = {
@@ -103,6 +113,7 @@ COMMANDS = {
     "import": importing.chat,
     "import-sessions": importing.sessions,
     "import-active-mirror": importing.active_mirror,
+    "import-openai-agents": importing.openai_agents,
     "export": exporting.export,
     "render": exporting.render,
     "copy": copying.copy,

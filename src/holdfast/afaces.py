@@ -3,7 +3,7 @@
 Written by `tools/afaces.py` from the registry of operations; not to be edited.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -14,11 +14,15 @@ from holdfast.codec import Json
 from holdfast.contract import Kind, Operation
 from holdfast.journal import Journal, Stretch
 from holdfast.kinds.contexts import Context
+from holdfast.kinds.item_records import Item, Near
+from holdfast.kinds.items import Items
 from holdfast.kinds.leases import Lease, Leases
-from holdfast.kinds.session_records import Family, Message, Session, Summary
+from holdfast.kinds.session_records import Family, Mark, Message, Session, Summary
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.task_records import Task, TaskLog, TaskMetrics
 from holdfast.kinds.tasks import Tasks
+from holdfast.kinds.thread_records import Checkpoint, Dropped, Thread
+from holdfast.kinds.threads import Threads
 from holdfast.page import Page
 
 
@@ -106,6 +110,141 @@ class AsyncJournal:
             (after,),
             {"limit": limit, "kinds": kinds, "id": id},
         )
+
+
+_ITEMS = Items.operations()
+
+
+class AsyncItems:
+    """Documents by namespace and key; each call is a transaction, or part of one."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Items) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def delete(self, namespace: Sequence[str], key: str) -> bool:
+        """Delete an item; True only if there was one. Raises `Held`, `Fenced`."""
+        return await self._target.perform(
+            self._kind, _ITEMS["delete"], (namespace, key), {}
+        )
+
+    async def delete_each(self, places: Sequence[tuple[Sequence[str], str]]) -> int:
+        """Delete the items at some places; how many there were.
+
+        Raises `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind, _ITEMS["delete_each"], (places,), {}
+        )
+
+    async def get(self, namespace: Sequence[str], key: str) -> Item:
+        """One item. Raises `NotFound`."""
+        return await self._target.perform(
+            self._kind, _ITEMS["get"], (namespace, key), {}
+        )
+
+    async def get_each(
+        self, places: Sequence[tuple[Sequence[str], str]]
+    ) -> tuple[Item | None, ...]:
+        """The items at some places, each a pair of namespace and key; None for none."""
+        return await self._target.perform(self._kind, _ITEMS["get_each"], (places,), {})
+
+    async def list(
+        self,
+        namespace: Sequence[str] = (),
+        *,
+        where: Mapping[str, Any] | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Item]:
+        """Items in a namespace and all within it, those last put first.
+
+        `where` says what their fields must be: `{"color": "red", "size": {"$gt": 3}}`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _ITEMS["list"],
+            (namespace,),
+            {"where": where, "limit": limit, "cursor": cursor},
+        )
+
+    async def namespaces(
+        self,
+        prefix: Sequence[str] = (),
+        *,
+        suffix: Sequence[str] = (),
+        depth: int | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[tuple[str, ...]]:
+        """The namespaces that have items, in order.
+
+        Those that begin with the labels of `prefix` and end with those of `suffix`,
+        where `*` stands for any label. With `depth`, each is cut to so many labels.
+        """
+        return await self._target.perform(
+            self._kind,
+            _ITEMS["namespaces"],
+            (prefix,),
+            {"suffix": suffix, "depth": depth, "limit": limit, "cursor": cursor},
+        )
+
+    async def nearest(
+        self,
+        namespace: Sequence[str],
+        vector: Sequence[float],
+        *,
+        where: Mapping[str, Any] | None = None,
+        limit: int = 10,
+    ) -> tuple[Near, ...]:
+        """Items in a namespace and all within it, the nearest in meaning first.
+
+        By the cosine between the vector and the nearest of an item's own; all of them
+        are looked at. Items without a vector of that length are passed over.
+        """
+        return await self._target.perform(
+            self._kind,
+            _ITEMS["nearest"],
+            (namespace, vector),
+            {"where": where, "limit": limit},
+        )
+
+    async def put(
+        self,
+        namespace: Sequence[str],
+        key: str,
+        value: Mapping[str, Any],
+        *,
+        ttl_seconds: float | None = None,
+        vectors: Mapping[str, Sequence[float]] | None = None,
+    ) -> Item:
+        """Keep a document under a key; what was there is replaced.
+
+        With `ttl_seconds` it is out of sight that long after it was last put or
+        refreshed. `vectors` stand for its meaning, by names of your own. Raises `Held`,
+        `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _ITEMS["put"],
+            (namespace, key, value),
+            {"ttl_seconds": ttl_seconds, "vectors": vectors},
+        )
+
+    async def put_each(self, items: Sequence[Mapping[str, Any]]) -> tuple[Item, ...]:
+        """Keep many documents, all of them or none.
+
+        Each is a dict with the arguments of `put`; of two for one place, the last is
+        kept. Raises `Held`, `Fenced`.
+        """
+        return await self._target.perform(self._kind, _ITEMS["put_each"], (items,), {})
+
+    async def refresh(self, places: Sequence[tuple[Sequence[str], str]]) -> int:
+        """Let items live on, each for its own time from now; how many do.
+
+        Their documents stay as they are, so that nobody's lease is in the way.
+        """
+        return await self._target.perform(self._kind, _ITEMS["refresh"], (places,), {})
 
 
 _LEASES = Leases.operations()
@@ -465,6 +604,35 @@ class AsyncSessions:
             },
         )
 
+    async def mark(
+        self,
+        id: str,
+        at: int | None = None,
+        *,
+        of: str | None = None,
+        new_id: str | None = None,
+    ) -> Mark:
+        """Keep what a session shows up to position `at` (its newest), as it is now.
+
+        It is shared, not copied; a message that is still being written is kept as far
+        as it is. With `of`, what that mark keeps is kept once more, for this session.
+        Deleting the session lets go of its marks. A `new_id` that is there already, of
+        the same session and position, is given back as it is. Raises `NotFound` (the
+        session, the mark), `Refused` (no position that can be marked),
+        `AlreadyExists`.
+        """
+        return await self._target.perform(
+            self._kind, _SESSIONS["mark"], (id, at), {"of": of, "new_id": new_id}
+        )
+
+    async def marked(
+        self, mark: str, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[Message]:
+        """The messages that a mark keeps, oldest first. Raises `NotFound`."""
+        return await self._target.perform(
+            self._kind, _SESSIONS["marked"], (mark,), {"limit": limit, "cursor": cursor}
+        )
+
     async def messages(
         self,
         id: str,
@@ -505,6 +673,17 @@ class AsyncSessions:
             self._kind, _SESSIONS["render"], (id, form), {}
         )
 
+    async def rewind(self, id: str, at: int, *, expect: int | None = None) -> Session:
+        """Take a session back to position `at`: what came after is taken off.
+
+        Sessions and marks that share it keep it. Raises `NotFound`, `Conflict` (the
+        session is not at version `expect`), `Refused` (it has no such position),
+        `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind, _SESSIONS["rewind"], (id, at), {"expect": expect}
+        )
+
     async def summaries(
         self, id: str, *, limit: int = 50, cursor: str | None = None
     ) -> Page[Summary]:
@@ -531,6 +710,10 @@ class AsyncSessions:
             (id, upto, text),
             {"created_at": created_at},
         )
+
+    async def unmark(self, mark: str) -> bool:
+        """Let go of a mark; True only if there was one."""
+        return await self._target.perform(self._kind, _SESSIONS["unmark"], (mark,), {})
 
     async def update(
         self,
@@ -724,4 +907,171 @@ class AsyncTasks:
                 "assigned_to": assigned_to,
                 "metadata": metadata,
             },
+        )
+
+
+_THREADS = Threads.operations()
+
+
+class AsyncThreads:
+    """Threads and their checkpoints; each call is a transaction, or part of one."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Threads) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def ancestry(
+        self, id: str, checkpoint: str, channels: Iterable[str], *, ns: str = ""
+    ) -> tuple[Checkpoint, ...]:
+        """The checkpoints that led to one, the nearest first.
+
+        As far back as it takes for each of the channels to have a value in one of them;
+        with their values and writes. Raises `NotFound`.
+        """
+        return await self._target.perform(
+            self._kind, _THREADS["ancestry"], (id, checkpoint, channels), {"ns": ns}
+        )
+
+    async def checkpoint(
+        self, id: str, checkpoint: str | None = None, *, ns: str = ""
+    ) -> Checkpoint:
+        """One checkpoint of a thread (the newest, by its id), with what it holds.
+
+        Raises `NotFound`.
+        """
+        return await self._target.perform(
+            self._kind, _THREADS["checkpoint"], (id, checkpoint), {"ns": ns}
+        )
+
+    async def checkpoints(
+        self,
+        id: str,
+        *,
+        ns: str | None = None,
+        before: str | None = None,
+        where: dict[str, Any] | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Checkpoint]:
+        """Checkpoints of a thread by their ids, newest first, of one namespace or all.
+
+        `where` names what their metadata has to have; then a page may be shorter than
+        `limit`, and even empty, while its cursor leads on. Raises `NotFound`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _THREADS["checkpoints"],
+            (id,),
+            {
+                "ns": ns,
+                "before": before,
+                "where": where,
+                "limit": limit,
+                "cursor": cursor,
+            },
+        )
+
+    async def copy(
+        self, id: str, to: str, *, notes: dict[str, str] | None = None
+    ) -> Thread:
+        """Copy a thread: its checkpoints by the same ids, their values and writes.
+
+        `notes` says which notes the copies have instead of others. Raises `NotFound`,
+        `AlreadyExists` (the thread to copy to).
+        """
+        return await self._target.perform(
+            self._kind, _THREADS["copy"], (id, to), {"notes": notes}
+        )
+
+    async def delete(self, id: str) -> Dropped:
+        """Delete a thread with all that it has."""
+        return await self._target.perform(self._kind, _THREADS["delete"], (id,), {})
+
+    async def delete_runs(self, runs: Iterable[str]) -> Dropped:
+        """Delete the checkpoints of some runs, in whatever threads they are."""
+        return await self._target.perform(
+            self._kind, _THREADS["delete_runs"], (runs,), {}
+        )
+
+    async def get(self, id: str) -> Thread:
+        """One thread, without its checkpoints. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _THREADS["get"], (id,), {})
+
+    async def list(self, *, limit: int = 50, cursor: str | None = None) -> Page[Thread]:
+        """Threads, newest first."""
+        return await self._target.perform(
+            self._kind, _THREADS["list"], (), {"limit": limit, "cursor": cursor}
+        )
+
+    async def newest(self, id: str) -> tuple[Checkpoint, ...]:
+        """The newest checkpoint of each namespace. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _THREADS["newest"], (id,), {})
+
+    async def notes(self, id: str) -> tuple[str, ...]:
+        """The notes that a thread's checkpoints have, each once. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _THREADS["notes"], (id,), {})
+
+    async def prune(self, id: str, keep: Iterable[str]) -> Dropped:
+        """Delete all checkpoints of a thread but those of these ids.
+
+        In every namespace, with their writes, and with values that no other one has.
+        """
+        return await self._target.perform(self._kind, _THREADS["prune"], (id, keep), {})
+
+    async def put(
+        self,
+        id: str,
+        checkpoint: str,
+        *,
+        ns: str = "",
+        parent: str | None = None,
+        state: Json = None,
+        values: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        run: str | None = None,
+        note: str | None = None,
+    ) -> bool:
+        """Keep a checkpoint of a thread, which begins with its first one.
+
+        `values` has for each channel a dict of `type` and `body`, both of them text;
+        a value that the thread has already is not kept again. `note` is whatever its
+        writer wants to be told when it goes. One that is there by the same id is
+        replaced; True if there was none.
+        """
+        return await self._target.perform(
+            self._kind,
+            _THREADS["put"],
+            (id, checkpoint),
+            {
+                "ns": ns,
+                "parent": parent,
+                "state": state,
+                "values": values,
+                "metadata": metadata,
+                "run": run,
+                "note": note,
+            },
+        )
+
+    async def put_writes(
+        self,
+        id: str,
+        checkpoint: str,
+        task: str,
+        writes: Iterable[dict[str, Any]],
+        *,
+        ns: str = "",
+        path: str = "",
+    ) -> int:
+        """Keep what a task wrote after a checkpoint; how many of it were new.
+
+        Each write is a dict of `index`, `channel`, `type` and `body`. One that is there
+        by the same task and index stays as it is; below index 0 it is replaced. The
+        checkpoint may be put later.
+        """
+        return await self._target.perform(
+            self._kind,
+            _THREADS["put_writes"],
+            (id, checkpoint, task, writes),
+            {"ns": ns, "path": path},
         )

@@ -9,7 +9,13 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from holdfast.afaces import AsyncJournal, AsyncLeases, AsyncSessions, AsyncTasks
+from holdfast.afaces import (
+    AsyncItems,
+    AsyncJournal,
+    AsyncLeases,
+    AsyncSessions,
+    AsyncTasks,
+)
 from holdfast.changes import Change
 from holdfast.journal import names_of, refuse_across, refuse_past
 from holdfast.retention import JournalStats, Policy, Reach, kept
@@ -183,6 +189,7 @@ class AsyncStoreJournal(AsyncJournal):
 SHOWN: dict[str, type[Any]] = {
     "sessions": AsyncStoreSessions,
     "tasks": AsyncStoreTasks,
+    "items": AsyncItems,
     "leases": AsyncLeases,
     "journal": AsyncStoreJournal,
 }

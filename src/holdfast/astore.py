@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from holdfast import edges
-from holdfast.afaces import AsyncLeases
+from holdfast.afaces import AsyncItems, AsyncLeases, AsyncThreads
 from holdfast.ashown import (
     SHOWN,
     AsyncStoreJournal,
@@ -79,6 +79,8 @@ class AsyncStore:
 
     sessions: AsyncStoreSessions
     tasks: AsyncStoreTasks
+    items: AsyncItems
+    threads: AsyncThreads
     leases: AsyncLeases
     journal: AsyncStoreJournal
 

@@ -5,7 +5,14 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from holdfast.afaces import AsyncJournal, AsyncLeases, AsyncSessions, AsyncTasks
+from holdfast.afaces import (
+    AsyncItems,
+    AsyncJournal,
+    AsyncLeases,
+    AsyncSessions,
+    AsyncTasks,
+    AsyncThreads,
+)
 from holdfast.clock import to_datetime
 from holdfast.contract import Kind, Operation
 from holdfast.core import Core
@@ -16,6 +23,8 @@ from holdfast.faces import async_face
 _WRITTEN: dict[str, type[Any]] = {
     "sessions": AsyncSessions,
     "tasks": AsyncTasks,
+    "items": AsyncItems,
+    "threads": AsyncThreads,
     "leases": AsyncLeases,
     "journal": AsyncJournal,
 }
@@ -27,6 +36,8 @@ class AsyncTransaction:
     if TYPE_CHECKING:
         sessions: AsyncSessions
         tasks: AsyncTasks
+        items: AsyncItems
+        threads: AsyncThreads
         leases: AsyncLeases
         journal: AsyncJournal
 

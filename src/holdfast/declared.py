@@ -15,16 +15,18 @@ from holdfast.errors import Refused
 from holdfast.guarantees import Guarantee, Promise
 from holdfast.indexes import Derived, bookkeeping, part_of
 from holdfast.journal import Journal
+from holdfast.kinds.items import Items
 from holdfast.kinds.leases import Leases
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.tasks import Tasks
+from holdfast.kinds.threads import Threads
 from holdfast.schema.catalog import catalog
 from holdfast.schema.statements import TABLES, parse
 from holdfast.searching.index import SearchIndex
 
 D = TypeVar("D", bound=type[Derived])
 K = TypeVar("K", bound=type[Kind])
-OURS: tuple[type[Kind], ...] = (Journal, Leases, Sessions, Tasks)
+OURS: tuple[type[Kind], ...] = (Journal, Items, Leases, Sessions, Tasks, Threads)
 """The kinds that every store has."""
 RESERVED = frozenset(
     {

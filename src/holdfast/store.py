@@ -23,7 +23,9 @@ from holdfast.engine import Report, Terms, Transaction, Unit
 from holdfast.faces import face
 from holdfast.history import Difference, RecordHistory
 from holdfast.indexes import State
+from holdfast.kinds.items import Items
 from holdfast.kinds.leases import Lease, Leases
+from holdfast.kinds.threads import Threads
 from holdfast.page import Page
 from holdfast.reverting import Reverted
 from holdfast.runtime.consulting import carry_out, consulting, rebuilding
@@ -45,12 +47,14 @@ class Store:
     """An open store, pinned to one owner. Many threads may share it.
 
     Open one with `holdfast.open`; close it with `close`, or use it as a context
-    manager. Every kind is an attribute: `sessions`, `tasks`, `leases`, `journal`, and
-    those declared with `holdfast.kind`.
+    manager. Every kind is an attribute: `sessions`, `tasks`, `items`,
+    `threads`, `leases`, `journal`, and those declared with `holdfast.kind`.
     """
 
     sessions: StoreSessions
     tasks: StoreTasks
+    items: Items
+    threads: Threads
     leases: Leases
     journal: StoreJournal
 

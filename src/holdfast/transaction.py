@@ -14,9 +14,11 @@ from holdfast.engine import Transaction
 
 if TYPE_CHECKING:
     from holdfast.journal import Journal
+    from holdfast.kinds.items import Items
     from holdfast.kinds.leases import Leases
     from holdfast.kinds.sessions import Sessions
     from holdfast.kinds.tasks import Tasks
+    from holdfast.kinds.threads import Threads
 
 K = TypeVar("K", bound=Kind)
 
@@ -27,6 +29,8 @@ class OpenTransaction:
     if TYPE_CHECKING:
         sessions: Sessions
         tasks: Tasks
+        items: Items
+        threads: Threads
         leases: Leases
         journal: Journal
 

@@ -1,7 +1,7 @@
 """The commands that bring files into a store.
 
-Answers for: `import chat`, `import sessions`, `import active-mirror`: progress, a
-summary, a report file.
+Answers for: `import chat`, `import sessions` and the importers of other programs'
+stores: progress, a summary, a report file.
 Leaves to others: reading the files and keeping what is in them (`importers`).
 Always holds: what was set aside is counted and named, and makes the exit status 1.
 """
@@ -30,6 +30,7 @@ from holdfast.cli.opening import Json
 from holdfast.errors import BadInput, CannotOpen
 from holdfast.importers.active_mirror import import_active_mirror
 from holdfast.importers.chat import ImportReport, import_chat
+from holdfast.importers.openai_agents import import_openai_agents
 from holdfast.importers.report import report_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def build() -> App:
     app.command(chat)
     app.command(sessions)
     app.command(active_mirror)
+    app.command(openai_agents)
     return app
 
 
@@ -147,6 +149,30 @@ def active_mirror(
     def bring(store: "Store", file: Path, tell: Tell) -> ImportReport:
         return import_active_mirror(store, file, zone=zone)
 
+    return _bring_all(files, bring, to, owner, report, json=json)
+
+
+def openai_agents(
+    files: Annotated[list[Path], Parameter(help="Databases of the SDK's sessions.")],
+    /,
+    *,
+    to: To,
+    owner: Whose = "",
+    report: ReportTo = None,
+    json: Json = False,
+) -> int:
+    """Bring sessions of the OpenAI Agents SDK into a store.
+
+    That is a database of its SQLiteSession, its AdvancedSQLiteSession with all
+    branches, or its SQLAlchemySession on SQLite; it is only read. Running it again adds
+    nothing. Items that cannot be read, or whose session is not there, are named; then
+    the exit status is 1.
+    """
+
+    def bring(store: "Store", file: Path, tell: Tell) -> ImportReport:
+        return import_openai_agents(store, file)
+
+    _refuse_folders(files)
     return _bring_all(files, bring, to, owner, report, json=json)
 
 

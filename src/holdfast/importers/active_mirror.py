@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from holdfast.errors import BadInput, BrokenFile, CannotOpen
+from holdfast.importers.databases import is_database, opened
 from holdfast.importers.report import ImportReport, SetAside, report_of, sample_of
 from holdfast.kinds.exported import MessageLine, SessionLine
 from holdfast.kinds.session_records import SessionStatus
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 FILE_BYTES = 1 << 28
 """A longer JSON file is refused: it is read at once."""
-_DATABASE = b"SQLite format 3\x00"
 _INDEX = "index.json"
 _DERIVED = {"id", "session_id", "sessionId", "message_count", "messageCount"}
 _ABSENT = object()
@@ -220,14 +220,12 @@ class _Fields:
 def _found(path: Path) -> Iterator[Found]:
     """What a path has, whatever it is."""
     try:
-        if path.is_dir():
-            yield from _in_folder(path)
-            return
-        with path.open("rb") as file:
-            start = file.read(len(_DATABASE))
+        is_folder = path.is_dir()
     except OSError as error:
         raise CannotOpen(f"{path}: {error.strerror}; nothing was imported") from error
-    if start == _DATABASE:
+    if is_folder:
+        yield from _in_folder(path)
+    elif is_database(path):
         yield from _in_database(path, "")
     else:
         yield from _in_file(path, "")
@@ -289,19 +287,11 @@ def _in_file(path: Path, name: str) -> Iterator[Found]:
 def _in_database(path: Path, name: str) -> Iterator[Found]:
     """The sessions of a database, and the messages that belong to none of them."""
     try:
-        with closing(_opened(path)) as database:
+        with closing(opened(path)) as database:
             for place, found in _sessions_in(database):
                 yield name + place, found
     except sqlite3.Error as error:
         raise BrokenFile(f"{path}: {error}; what came before it is in") from error
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    """A database that is only looked at; where no log stands beside it, as it lies."""
-    still = "" if Path(f"{path}-wal").exists() else "&immutable=1"
-    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{still}", uri=True)
-    database.row_factory = sqlite3.Row
-    return database
 
 
 def _sessions_in(database: sqlite3.Connection) -> Iterator[Found]:

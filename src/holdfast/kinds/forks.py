@@ -62,6 +62,7 @@ class Forks(Messages):
         no = self._add_fork(row, new_id, title, at)
         if at >= place.first:
             self._share(id, place, no, at)
+            self._bring_summary(place, no, at)
         return session_of(self._found(new_id))
 
     @operation
@@ -138,7 +139,7 @@ class Forks(Messages):
         return no
 
     def _share(self, id: str, place: Place, no: int, at: int) -> None:
-        """Give a new fork what it shares, and copies of what is still being written."""
+        """Give a new one what it shares, and copies of what is still being written."""
         parts = self._segments(place, at)
         asked = [
             {"owner": self.owner, "session": line, "first": first, "last": last}
@@ -151,7 +152,6 @@ class Forks(Messages):
             said = {"content": codec.document(message.content).text, "metadata": row[4]}
             self._copy(no, row, said)
         self._add_segments(no, parts)
-        self._bring_summary(place, no, at)
         self._only_newer()
 
     def _bring_summary(self, place: Place, no: int, at: int) -> None:

@@ -276,6 +276,15 @@ class Histories(SessionRows):
             now=self.tx.now,
         )
 
+    def _swept(self, place: Place, after: int) -> bool:
+        """Delete a session's own messages after a position, if few and not shared."""
+        if place.last - after > _SWEPT_AT_ONCE or self._shared(place, after + 1, LAST):
+            return False
+        gone = {"session": place.line, "first": after + 1, "below": place.last + 1}
+        self.tx.put("part_sweep", **gone)
+        self.tx.put("message_sweep", **gone, limit=_SWEPT_AT_ONCE)
+        return True
+
     def _release(self, place: Place) -> bool:
         """Let go of all messages of a session; whether others share its line."""
         for line in self._lines(place):

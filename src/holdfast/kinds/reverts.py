@@ -26,7 +26,7 @@ from holdfast.restoring import Fields, Plan, Restoring
 
 _Run = tuple[int, int, int]
 """Positions from a first to a last, and the line that they are in."""
-_SAID = ("segment", "message", "message_part")
+_SAID = ("segment", "mark", "message", "message_part")
 
 
 class Reverts(Messages):
@@ -48,7 +48,7 @@ class Reverts(Messages):
         if now is None:
             return self._made_again(id, past)
         if self._alone(was, now):
-            return Restoring(self, past, but=("segment",)).plan(id)
+            return Restoring(self, past, but=("segment", "mark")).plan(id)
         return self._relined(id, past)
 
     def lines(self, id: str) -> list[int]:

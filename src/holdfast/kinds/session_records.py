@@ -105,6 +105,15 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session showed when it was marked: positions `first` to `last`."""
+
+    id: str
+    session: str
+    first: int
+    last: int
+
+
 class Draft(msgspec.Struct, frozen=True):
     """A message that was checked and is still to be kept."""
 

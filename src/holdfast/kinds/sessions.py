@@ -18,8 +18,8 @@ from holdfast.engine import Row, Table
 from holdfast.errors import AlreadyExists, Conflict, NotFound, WrongType
 from holdfast.guarantees import Promise
 from holdfast.kinds.contexts import Contexts
-from holdfast.kinds.forks import Forks
 from holdfast.kinds.histories import LAST
+from holdfast.kinds.marks import Marks
 from holdfast.kinds.rendering import AnyForm, Form, rendered, rendered_json
 from holdfast.kinds.replies import Replies
 from holdfast.kinds.reverts import Reverts
@@ -34,7 +34,7 @@ from holdfast.kinds.sightings import Sightings
 from holdfast.page import Page, cursor_of, place_of
 
 
-class Sessions(Forks, Contexts, Replies, Reverts, Sightings):
+class Sessions(Marks, Contexts, Replies, Reverts, Sightings):
     """Conversations; each call is a transaction of its own, or part of an open one."""
 
     name = "sessions"
@@ -53,6 +53,7 @@ class Sessions(Forks, Contexts, Replies, Reverts, Sightings):
             text=("content",),
         ),
         Table("segment", parent=("session", "session")),
+        Table("mark", parent=("session", "session")),
         Table("message_part", json=("text",), parent=("message", "message")),
         Table("summary", parent=("session", "session")),
     )
@@ -265,6 +266,7 @@ class Sessions(Forks, Contexts, Replies, Reverts, Sightings):
         self.tx.put("session_tag_drop", no=place.no)
         self.tx.put("session_drop", no=place.no)
         self.forget_summaries(place.no, beyond=0)
+        self.let_go(place.no)
         self._release(place)
         return True
 

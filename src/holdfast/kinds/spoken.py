@@ -71,14 +71,14 @@ def _item(item: object) -> Iterator[Part]:
 
 
 def _calls(value: object) -> list[Part] | None:
-    """Calls of tools, as chat completions have them; None if it is something else."""
-    try:
-        calls = msgspec.convert(value, list[_ChatCall])
-    except msgspec.ValidationError:
-        return None
-    return [
-        _call(call.function.name, call.function.arguments, call.id) for call in calls
-    ]
+    """Calls of tools, as chat completions or LangChain have them; None if neither."""
+    for form in _CALLS:
+        try:
+            calls = msgspec.convert(value, form)
+        except msgspec.ValidationError:
+            continue
+        return [call.part() for call in calls]
+    return None
 
 
 def _call(name: str, arguments: str, id: str) -> Block:
@@ -157,6 +157,18 @@ class _ChatCall(msgspec.Struct, forbid_unknown_fields=True):
     function: _Function
     type: Literal["function"] = "function"
 
+    def part(self) -> Part:
+        return _call(self.function.name, self.function.arguments, self.id)
+
+
+class _PlainCall(_Form, tag="tool_call"):
+    id: str
+    name: str
+    args: Any
+
+    def part(self) -> Part:
+        return Block(f"calls {self.name} ({self.id})", as_json(self.args))
+
 
 _FORMS: tuple[type[_Text | _Form], ...] = (
     _Text,
@@ -164,4 +176,8 @@ _FORMS: tuple[type[_Text | _Form], ...] = (
     _Result,
     _FunctionCall,
     _FunctionOutput,
+)
+_CALLS: tuple[type[list[_ChatCall] | list[_PlainCall]], ...] = (
+    list[_ChatCall],
+    list[_PlainCall],
 )

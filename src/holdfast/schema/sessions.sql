@@ -83,6 +83,17 @@ create table summary (
     text text not null,
     unique (session, upto)
 ) strict;
+-- What a session showed when it was marked; its segments have the mark's number.
+create table mark (
+    no integer primary key,
+    owner text not null,
+    id text not null,
+    session integer not null,
+    first integer not null,
+    last integer not null,
+    unique (owner, id)
+) strict;
+create index mark_session on mark (owner, session);
 
 -- session_fields --
 -- What a session's record is made of, beside its own row the place and the time of its
@@ -439,6 +450,24 @@ where owner = :owner and session = :session and last > :last
 -- Delete the segments of a session that begin after a position.
 delete from segment where owner = :owner and session = :session and first > :after
 
+-- mark_add --
+-- Keep a new mark.
+insert into mark (no, owner, id, session, first, last)
+values (:no, :owner, :id, :session, :first, :last)
+
+-- mark_get --
+-- One mark, with the id of its session.
+select k.no, k.id, s.id, k.first, k.last from mark k join session s on s.no = k.session
+where k.owner = :owner and k.id = :id
+
+-- mark_list --
+-- The marks of a session.
+select k.no from mark k where k.owner = :owner and k.session = :session
+
+-- mark_drop --
+-- Delete a mark.
+delete from mark where owner = :owner and no = :no
+
 -- line_shown --
 -- Positions of a line, from each first to a last, that sessions show.
 select g.first, max(g.last) from segment g where g.source = :session group by g.first
@@ -541,10 +570,11 @@ from (
     select coalesce(s.line, s.no) as line, s.first from session s
     where s.owner = :owner
     union all
-    select distinct g.source, 0 from session f
-    cross join segment g on g.owner = :owner and g.session = f.no
-    where f.owner = :owner
-        and not exists (
+    select distinct g.source, 0 from (
+        select s.no from session s where s.owner = :owner
+        union all select k.no from mark k where k.owner = :owner
+    ) f cross join segment g on g.owner = :owner and g.session = f.no
+    where not exists (
             select 1 from session w where w.no = g.source and w.line is null)
         and not exists (select 1 from session w where w.line = g.source)
 ) l cross join message m
@@ -559,7 +589,9 @@ with lines as materialized (
         union all
         select g.source, 0 from segment g
         where g.owner = :owner
-            and g.session in (select f.no from session f where f.owner = :owner)
+            and g.session in (
+                select f.no from session f where f.owner = :owner
+                union all select k.no from mark k where k.owner = :owner)
             and not exists (
                 select 1 from session w where w.no = g.source and w.line is null)
             and not exists (select 1 from session w where w.line = g.source)

@@ -16,10 +16,16 @@ from (
     select coalesce(s.line, s.no) as line, s.first from session s
     where s.owner = :owner
     union all
-    select distinct g.source, 0 from session f
-    join segment g on g.owner = :owner and g.session = f.no
-    where f.owner = :owner
-        and not exists (
+    select distinct g.source, 0 from (
+        select x.source from session f
+        join segment x on x.owner = :owner and x.session = f.no
+        where f.owner = :owner
+        union all
+        select x.source from mark k
+        join segment x on x.owner = :owner and x.session = k.no
+        where k.owner = :owner
+    ) g
+    where not exists (
             select 1 from session w where w.no = g.source and w.line is null)
         and not exists (select 1 from session w where w.line = g.source)
 ) l join message m
@@ -48,7 +54,9 @@ with lines as materialized (
         union all
         select g.source, 0 from segment g
         where g.owner = :owner
-            and g.session in (select f.no from session f where f.owner = :owner)
+            and g.session in (
+                select f.no from session f where f.owner = :owner
+                union all select k.no from mark k where k.owner = :owner)
             and not exists (
                 select 1 from session w where w.no = g.source and w.line is null)
             and not exists (select 1 from session w where w.line = g.source)

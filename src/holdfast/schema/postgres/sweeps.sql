@@ -9,3 +9,8 @@ delete from message where no = any (array(
 -- Delete some lines of a task's log, in their order.
 delete from task_log where no = any (array(
     select no from task_log where task = :task order by position limit :limit))
+
+-- item_sweep --
+-- Delete some items that are past their time.
+delete from item where no = any (array(
+    select i.no from item i where i.ends_at <= :now order by i.ends_at limit :limit))

@@ -1,0 +1,328 @@
+"""The OpenAI Agents SDK: a conversation of its agents is a session.
+
+Answers for: `HoldfastSession`, the SDK's Session protocol; branches, which are forks of
+the session; what a tool does, done once.
+Leaves to others: how an item is kept as a message (`_openai_items`).
+Always holds: what one call adds is added in one transaction; the branches of a session
+share what was said before they parted; an item comes back equal.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from hashlib import sha256
+from itertools import count, islice
+from typing import Any, TypeAlias, TypeVar, cast
+
+from holdfast import Message, Session, Store, codec
+from holdfast.astore import AsyncStore
+from holdfast.contract import each
+from holdfast.edges import id_of
+from holdfast.errors import AlreadyExists, NotFound, Refused
+from holdfast.integrations import extra
+from holdfast.integrations._openai_items import draft_of, item_of
+from holdfast.transaction import OpenTransaction
+
+with extra("openai-agents"):
+    from agents.items import TResponseInputItem
+    from agents.memory import SessionSettings
+
+T = TypeVar("T")
+MAIN = "main"
+_PREVIEW_CHARACTERS = 100
+Turn: TypeAlias = dict[str, Any]
+
+
+class HoldfastSession:
+    """A conversation of agents in a store; give it to `Runner.run(session=...)`.
+
+    It takes the place of `SQLiteSession` and `AdvancedSQLiteSession`. The session of
+    this id begins with the first item. It may be used from any thread and loop; what
+    another process adds is seen at once.
+    """
+
+    session_settings: SessionSettings | None = None
+
+    def __init__(
+        self,
+        session_id: str,
+        store: Store | AsyncStore,
+        session_settings: SessionSettings | dict[str, Any] | None = None,
+    ) -> None:
+        if isinstance(session_settings, dict):
+            session_settings = SessionSettings(**session_settings)
+        self.session_id = session_id
+        self.session_settings = session_settings or SessionSettings()
+        self.branch = MAIN
+        self._store = store.aio if isinstance(store, Store) else store
+
+    @property
+    def stored_as(self) -> str:
+        """The id of the session in the store that is read and written: a branch's."""
+        return _stored_as(self.session_id, self.branch)
+
+    async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
+        """The conversation, oldest item first; at most the newest `limit` of it.
+
+        Without a limit it is that of `session_settings`; a negative one is none.
+        """
+        if limit is None and self.session_settings is not None:
+            limit = self.session_settings.limit
+        found = await self._said(limit)
+        return [cast("TResponseInputItem", item_of(message)) for message in found]
+
+    async def add_items(self, items: list[TResponseInputItem]) -> None:
+        """Add items at the end, all of them or none."""
+        if not items:
+            return
+        drafts = [draft_of(item) for item in items]
+        try:
+            await self._store.sessions.extend(self.stored_as, drafts)
+        except NotFound:
+            self._only_main()
+            await self._store.run(_begin, self.session_id, drafts)
+
+    async def pop_item(self) -> TResponseInputItem | None:
+        """Take the newest item off; None if there is none."""
+        try:
+            taken = await self._store.sessions.pop(self.stored_as)
+        except NotFound:
+            self._only_main()
+            return None
+        return cast("TResponseInputItem", item_of(taken)) if taken else None
+
+    async def clear_session(self) -> None:
+        """Take all items off, delete the branches, and go back to the main one."""
+        await self._store.run(_clear, self.session_id)
+        self.branch = MAIN
+
+    async def run_once(self, name: str, function: Callable[..., T], *args: Any) -> T:
+        """What a tool does to the store, done once for this place of the conversation.
+
+        `function(tx, *args)` is committed once; when the tool is called again with the
+        same `args` after the same newest item, because the run was killed before its
+        turn was kept, say, the result of the first time is given.
+        """
+        newest = [message.id for message in await self._said(1)]
+        place = codec.document([self.stored_as, newest, name, args]).text
+        key = f"{name}:{sha256(place.encode()).hexdigest()}"
+        return await self._store.run(function, *args, once=key)
+
+    async def create_branch_from_turn(
+        self, turn_number: int, branch_name: str | None = None
+    ) -> str:
+        """Go on from before a user's message, the `turn_number`th, on a new branch.
+
+        Raises `NotFound` (no such turn), `AlreadyExists` (the branch's name).
+        """
+        self.branch = await self._store.run(
+            _fork, self.session_id, self.stored_as, turn_number, branch_name
+        )
+        return self.branch
+
+    async def create_branch_from_content(
+        self, search_term: str, branch_name: str | None = None
+    ) -> str:
+        """Go on from before the first user's message that has a text, on a new branch.
+
+        Raises as `create_branch_from_turn`.
+        """
+        found = await self.find_turns_by_content(search_term)
+        if not found:
+            raise NotFound("turn", search_term)
+        return await self.create_branch_from_turn(found[0]["turn"], branch_name)
+
+    async def switch_to_branch(self, branch_id: str) -> None:
+        """Read and write another branch from now on. Raises `NotFound`."""
+        await self._store.sessions.get(_stored_as(self.session_id, branch_id))
+        self.branch = branch_id
+
+    async def list_branches(self) -> list[dict[str, Any]]:
+        """The branches, the main one first, then the oldest.
+
+        Each has `branch_id`, `message_count`, `user_turns`, `is_current` and
+        `created_at`.
+        """
+        try:
+            found = [await self._store.sessions.get(self.session_id)]
+        except NotFound:
+            return []
+        tag, cursor = _tag(self.session_id), None
+        newest: list[Session] = []
+        while True:
+            page = await self._store.sessions.list(tag=tag, cursor=cursor)
+            newest += page
+            cursor = page.cursor
+            if cursor is None:
+                break
+        found += reversed(newest)
+        return [await self._described(session) for session in found]
+
+    async def delete_branch(self, branch_id: str, force: bool = False) -> None:
+        """Delete a branch; the current one only by `force`, which leads back to main.
+
+        Branches that began on it keep all they have. Raises `NotFound`, `Refused`.
+        """
+        if branch_id == MAIN:
+            raise Refused("the main branch cannot be deleted; clear_session clears it")
+        if branch_id == self.branch and not force:
+            raise Refused(
+                f"branch {branch_id!r} is the current one; nothing was deleted: switch "
+                "to another, or give force=True"
+            )
+        stored = _stored_as(self.session_id, branch_id)
+        if not await self._store.sessions.delete(stored):
+            raise NotFound("branch", branch_id)
+        if branch_id == self.branch:
+            self.branch = MAIN
+
+    async def get_conversation_turns(self, branch_id: str | None = None) -> list[Turn]:
+        """The user's messages of a branch, as places to branch from.
+
+        Each has `turn`, `content` (its beginning), `full_content`, `timestamp` and
+        `can_branch`. Raises `NotFound`.
+        """
+        stored = _stored_as(self.session_id, branch_id or self.branch)
+        asked = _asked(await self._all(stored))
+        return [_turn(number, message) for number, message in enumerate(asked, 1)]
+
+    async def find_turns_by_content(
+        self, search_term: str, branch_id: str | None = None
+    ) -> list[Turn]:
+        """The turns in which the user said a text, in whatever case."""
+        turns = await self.get_conversation_turns(branch_id)
+        wanted = search_term.casefold()
+        return [t for t in turns if wanted in _text(t["full_content"]).casefold()]
+
+    def close(self) -> None:
+        """Nothing: the store is its opener's to close."""
+
+    async def _said(self, limit: int | None) -> list[Message]:
+        """What is there: all of it, or the newest messages."""
+        try:
+            if limit is None or limit < 0:
+                return await self._all(self.stored_as)
+            return await self._newest(limit)
+        except NotFound:
+            self._only_main()
+            return []
+
+    async def _newest(self, limit: int) -> list[Message]:
+        """The newest messages, oldest of them first."""
+        found: list[Message] = []
+        cursor: str | None = None
+        most = self._store._core.limits.page  # noqa: SLF001
+        while len(found) < limit:
+            page = await self._store.sessions.messages(
+                self.stored_as, min(limit - len(found), most), cursor=cursor
+            )
+            found = [*page, *found]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        return found
+
+    async def _all(self, stored: str) -> list[Message]:
+        return [message async for message in self._store.sessions.history(stored)]
+
+    async def _described(self, session: Session) -> dict[str, Any]:
+        name = _branch_of(self.session_id, session.id)
+        return {
+            "branch_id": name,
+            "message_count": session.message_count,
+            "user_turns": len(await self.get_conversation_turns(name)),
+            "is_current": name == self.branch,
+            "created_at": session.created_at,
+        }
+
+    def _only_main(self) -> None:
+        """Raise `NotFound` for a branch; what is not there of main is empty."""
+        if self.branch != MAIN:
+            raise NotFound("branch", self.branch)
+
+
+def _begin(tx: OpenTransaction, id: str, drafts: list[dict[str, Any]]) -> None:
+    """Add to a session that was not there before."""
+    try:
+        tx.sessions.get(id)
+    except NotFound:
+        tx.sessions.create(id=id)
+    tx.sessions.extend(id, drafts)
+
+
+def _clear(tx: OpenTransaction, id: str) -> None:
+    """Leave nothing of a session but its record."""
+    for branch in list(each(partial(tx.sessions.list, tag=_tag(id)))):
+        tx.sessions.delete(branch.id)
+    with suppress(NotFound):
+        tx.sessions.clear(id)
+
+
+def _fork(
+    tx: OpenTransaction, id: str, source: str, turn: int, name: str | None
+) -> str:
+    """Fork a session from before a user's message; the name of the branch."""
+    said = _asked(tx.sessions.history(source))
+    message = next(islice(said, turn - 1, turn), None) if turn > 0 else None
+    if message is None:
+        raise NotFound("turn", str(turn))
+    name = _unused(tx, id, f"turn-{turn}") if name is None else id_of(name, "a branch")
+    stored = _stored_as(id, name)
+    if _is_there(tx, stored):
+        raise AlreadyExists("branch", name)
+    session = tx.sessions.fork(source, message.position - 1, new_id=stored)
+    if _tag(id) not in session.tags:
+        tx.sessions.update(stored, tags=(*session.tags, _tag(id)))
+    return name
+
+
+def _unused(tx: OpenTransaction, id: str, name: str) -> str:
+    """A name that no branch has."""
+    names = (f"{name}-{number}" if number > 1 else name for number in count(1))
+    return next(name for name in names if not _is_there(tx, _stored_as(id, name)))
+
+
+def _is_there(tx: OpenTransaction, id: str) -> bool:
+    try:
+        tx.sessions.get(id)
+    except NotFound:
+        return False
+    return True
+
+
+def _stored_as(id: str, branch: str) -> str:
+    return id if branch == MAIN else f"{id}:{branch}"
+
+
+def _branch_of(id: str, stored: str) -> str:
+    return MAIN if stored == id else stored.removeprefix(f"{id}:")
+
+
+def _tag(id: str) -> str:
+    """The tag that all branches of a session have, but its main one."""
+    return f"branch-of:{id}"
+
+
+def _asked(messages: Iterable[Message]) -> Iterator[Message]:
+    """The messages that begin a turn: the user's."""
+    return (m for m in messages if m.role == item_of(m).get("role") == "user")
+
+
+def _turn(number: int, message: Message) -> Turn:
+    content = item_of(message)["content"]
+    return {
+        "turn": number,
+        "content": _text(content)[:_PREVIEW_CHARACTERS],
+        "full_content": content,
+        "timestamp": message.created_at,
+        "can_branch": True,
+    }
+
+
+def _text(content: object) -> str:
+    """What is text in a message's content."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return " ".join(text for text in texts if isinstance(text, str))
