@@ -51,6 +51,58 @@ def test_a_keyed_run_is_committed_once(store):
     assert [s.title for s in store.sessions.list()] == ["once"]
 
 
+def test_what_is_read_together_is_of_one_moment(store):
+    store.sessions.create(id="talk")
+    store.sessions.append("talk", "user", "one")
+    before = store.moment()
+    store.sessions.append("talk", "user", "two")
+
+    def seen(tx, extra):
+        said = [message.content for message in tx.sessions.history("talk")]
+        return tx.sessions.get("talk").message_count, said, extra
+
+    assert store.read(seen, 7) == (2, ["one", "two"], 7)
+    assert store.as_of(before).read(seen, 7) == (1, ["one"], 7)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda tx: tx.sessions.append("talk", "user", "one"),
+        lambda tx: tx.tasks.create("Book"),
+        lambda tx: tx.leases.acquire("sessions", "talk", seconds=5, holder="me"),
+    ],
+)
+def test_a_read_writes_nothing(store, write):
+    store.sessions.create(id="talk")
+    moment = store.moment()
+    with pytest.raises(errors.Refused, match="only reads"):
+        store.read(write)
+    with pytest.raises(errors.Refused, match="the past stays as it was"):
+        store.as_of(moment).read(write)
+    assert store.moment() == moment
+
+
+def test_a_read_is_a_plain_function_outside_of_a_transaction(open_store):
+    store = open_store()
+
+    async def awaited(tx):
+        return tx
+
+    with pytest.raises(errors.Refused, match="read takes a plain function"):
+        store.read(awaited)
+    with pytest.raises(errors.WrongType):
+        store.read("sessions.get")
+    with store.transaction(), pytest.raises(errors.Refused):
+        store.read(lambda tx: tx.owner)
+
+
+def test_a_read_is_over_with_its_function(store):
+    held = store.read(lambda tx: tx)
+    with pytest.raises(errors.Refused, match="ended"):
+        held.sessions.list()
+
+
 def test_no_kind_can_take_a_name_that_a_store_has():
     classes = (holdfast.Store, AsyncStore, holdfast.Transaction)
     theirs = {name for cls in classes for name in vars(cls) if name[0] != "_"}

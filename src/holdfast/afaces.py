@@ -566,6 +566,12 @@ class AsyncSessions:
         """One session, without its messages. Raises `NotFound`."""
         return await self._target.perform(self._kind, _SESSIONS["get"], (id,), {})
 
+    async def get_mark(self, mark: str) -> Mark:
+        """A mark, without the messages that it keeps. Raises `NotFound`."""
+        return await self._target.perform(
+            self._kind, _SESSIONS["get_mark"], (mark,), {}
+        )
+
     async def history(self, id: str) -> AsyncIterator[Message]:
         """Every message, oldest first, read page by page. Raises `NotFound`."""
         cursor: str | None = None

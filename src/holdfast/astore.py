@@ -278,6 +278,13 @@ class AsyncStore:
         core.engine.post(unit)
         return await future
 
+    async def read(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a plain function of a transaction that only reads. As `Store.read`.
+
+        It runs on a thread of the engine's; its calls of `tx` are not awaited.
+        """
+        return await self._read(self._core.reading(function, args))
+
     async def call(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
         """Carry out an operation by its name, from plain data."""
         kind, operation, kwargs = self._core.named(name, args or {})

@@ -19,7 +19,7 @@ from holdfast.errors import Refused, WrongType
 from holdfast.history import History
 from holdfast.indexes import Derived
 from holdfast.kinds.leases import Lease, verify
-from holdfast.moments import moment_of, standing_at, unwritten
+from holdfast.moments import Looking, moment_of, standing_at, unwritten
 from holdfast.reverting import Reverted, Reverting
 from holdfast.targets import open_engine
 from holdfast.transaction import OpenTransaction
@@ -141,22 +141,33 @@ class Core:
         self, function: Callable[..., T], args: tuple[Any, ...], once: str | None
     ) -> Work[T]:
         """What `run` does: a function of the open transaction, perhaps only once."""
+        work = self._function_of_tx("run", function, args)
+        if once is None:
+            return fenced(work)
+        return fenced(_once(work, edges.id_of(once, "once")))
+
+    def reading(self, function: Callable[..., T], args: tuple[Any, ...]) -> Work[T]:
+        """What `read` does: a function of a transaction that only reads."""
+        work = self._function_of_tx("read", function, args)
+        return lambda tx: work(tx if isinstance(tx, Looking) else Looking(tx))
+
+    def _function_of_tx(
+        self, name: str, function: Callable[..., T], args: tuple[Any, ...]
+    ) -> Work[T]:
         if not callable(function):
             raise edges.wrong_type("function", "a function of tx", function)
         if inspect.iscoroutinefunction(function):
             raise Refused(
-                "run takes a plain function of tx, which the engine may run on its own "
-                "thread and again after a conflict; await outside of it"
+                f"{name} takes a plain function of tx, which the engine may run on its "
+                "own thread and again after a conflict; await outside of it"
             )
-        self.refuse_inside("run")
+        self.refuse_inside(name)
         registry = self.registry
 
         def work(tx: Transaction) -> T:
             return function(OpenTransaction(tx, registry), *args)
 
-        if once is None:
-            return fenced(work)
-        return fenced(_once(work, edges.id_of(once, "once")))
+        return work
 
     def refuse_inside(self, what: str) -> None:
         """Raise `Refused` if the caller is inside a transaction already."""

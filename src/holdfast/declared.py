@@ -53,6 +53,7 @@ RESERVED = frozenset(
         "owners",
         "perform",
         "place",
+        "read",
         "revert",
         "rebuild",
         "run",

@@ -1,4 +1,4 @@
-"""Moments: which there are, and a transaction's view of what was at one.
+"""Moments: which there are, and a transaction's views of what is and of what was.
 
 Answers for: finding the moment that a number or a time stands for, and reading as of
 it, also from within a transaction that writes.
@@ -20,15 +20,60 @@ from holdfast.errors import Refused, Trimmed
 from holdfast.schema.past import past
 
 
-class AtMoment(Transaction):
-    """A transaction's view of what was at a moment; nothing is written through it."""
+class Looking(Transaction):
+    """A view of a transaction through which nothing is written."""
 
-    __slots__ = ("_tx", "moment")
+    __slots__ = ("_tx",)
+
+    def __init__(self, tx: Transaction) -> None:
+        super().__init__(tx.terms, tx.limits, tx.now, 0)
+        self._tx = tx
+
+    def one(self, name: str, /, **values: object) -> Row | None:
+        return self._tx.one(name, **values)
+
+    def all(self, name: str, /, **values: object) -> list[Row]:
+        return self._tx.all(name, **values)
+
+    def fields(self, name: str, /, **values: object) -> dict[str, Any] | None:
+        return self._tx.fields(name, **values)
+
+    def each(self, name: str, values: Sequence[dict[str, Any]]) -> list[list[Row]]:
+        return self._tx.each(name, values)
+
+    def fields_of(
+        self, name: str, values: Sequence[dict[str, Any]]
+    ) -> list[dict[str, Any] | None]:
+        return self._tx.fields_of(name, values)
+
+    def knows(self, name: str) -> bool:
+        return self._tx.knows(name)
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise self.unwritten()
+
+    run = put = put_each = lock = _refuse
+    new_no = savepoint = untidy = new_id = _refuse
+
+    def unwritten(self) -> Refused:
+        """The error for who writes through it."""
+        return Refused(
+            "this transaction only reads, and nothing was written: use store.run or "
+            "store.transaction"
+        )
+
+    def end(self) -> None:
+        """Nothing: the transaction that is looked through ends by itself."""
+
+
+class AtMoment(Looking):
+    """A view of what was at a moment."""
+
+    __slots__ = ("moment",)
 
     def __init__(self, tx: Transaction, moment: int) -> None:
-        terms = msgspec.structs.replace(tx.terms, moment=moment)
-        super().__init__(terms, tx.limits, tx.now, 0)
-        self._tx = tx
+        super().__init__(tx)
+        self.terms = msgspec.structs.replace(tx.terms, moment=moment)
         self.moment = moment
 
     def one(self, name: str, /, **values: object) -> Row | None:
@@ -48,16 +93,9 @@ class AtMoment(Transaction):
     ) -> list[dict[str, Any] | None]:
         return self._tx.fields_of(past(name), self._at(values))
 
-    def knows(self, name: str) -> bool:
-        return self._tx.knows(name)
-
-    def run(self, name: str, /, **values: object) -> NoReturn:
-        raise unwritten(self.moment)
-
-    put = lock = new_no = savepoint = untidy = new_id = run  # type: ignore[assignment]
-
-    def end(self) -> None:
-        """Nothing: the transaction that is looked through ends by itself."""
+    def unwritten(self) -> Refused:
+        """The error for who writes to the past."""
+        return unwritten(self.moment)
 
     def _at(self, values: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         return [{**given, "moment": self.moment} for given in values]

@@ -286,6 +286,14 @@ class Store:
         unit.foreign = True
         return self._core.engine.write(unit)
 
+    def read(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a plain function of a transaction that only reads.
+
+        All that it reads is of one moment, and keeps no writer waiting. Raises
+        `Refused` if it tries to write.
+        """
+        return self._read(self._core.reading(function, args))
+
     def call(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
         """Carry out an operation by its name, from plain data.
 

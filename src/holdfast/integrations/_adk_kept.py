@@ -15,12 +15,10 @@ from urllib.parse import unquote
 
 import msgspec
 
-from holdfast.engine import Transaction
 from holdfast.errors import NotFound
 from holdfast.integrations import extra
 from holdfast.integrations._adk_events import ADK, id_of, time_of
 from holdfast.kinds.item_records import Item
-from holdfast.kinds.items import Items
 from holdfast.kinds.session_records import Message
 from holdfast.kinds.session_records import Session as Kept
 from holdfast.kinds.sessions import Sessions
@@ -99,14 +97,13 @@ def values_of(found: Iterable[Item | None]) -> list[Values]:
 
 
 def read(
-    names: Names, asked: GetSessionConfig, tx: Transaction
+    tx: OpenTransaction, names: Names, asked: GetSessionConfig
 ) -> tuple[Kept, list[Message], Values]:
     """A session, those of its messages that may be asked for, and its state."""
-    sessions, items = Sessions(tx), Items(tx)
-    kept = sessions.get(names.id)
+    kept = tx.sessions.get(names.id)
     places = place_of_app(names.app), place_of_user(names.app, names.user)
-    app, user = values_of(items.get_each(places))
-    return kept, _said(sessions, names.id, asked), merged(kept, app, user)
+    app, user = values_of(tx.items.get_each(places))
+    return kept, _said(tx.sessions, names.id, asked), merged(kept, app, user)
 
 
 def _said(sessions: Sessions, id: str, asked: GetSessionConfig) -> list[Message]:
@@ -127,13 +124,12 @@ def _said(sessions: Sessions, id: str, asked: GetSessionConfig) -> list[Message]
 
 
 def page_of(
-    tag: str, cursor: str | None, tx: Transaction
+    tx: OpenTransaction, tag: str, cursor: str | None
 ) -> tuple[list[Listed], str | None]:
     """Those of a page of sessions that are ADK's, each with its newest message."""
-    sessions = Sessions(tx)
-    page = sessions.list(tag=tag, cursor=cursor)
+    page = tx.sessions.list(tag=tag, cursor=cursor)
     listed = [
-        (names, kept, [*sessions.messages(kept.id, last=1)])
+        (names, kept, [*tx.sessions.messages(kept.id, last=1)])
         for kept in page
         if (names := _names_of(kept)) is not None
     ]

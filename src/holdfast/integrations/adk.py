@@ -6,7 +6,6 @@ event reads as a message (`_adk_events`).
 Always holds: a copy of a session that ADK has knows how far it goes.
 """
 
-import functools
 import json
 
 from holdfast.astore import AsyncStore
@@ -91,9 +90,7 @@ class HoldfastSessionService(BaseSessionService):
         names = Names(app_name, user_id, session_id.strip())
         asked = config or GetSessionConfig()
         try:
-            kept, said, shown = await self._store._read(
-                functools.partial(read, names, asked)
-            )
+            kept, said, shown = await self._store.read(read, names, asked)
         except NotFound:
             return None
         return _session(names, kept, shown, said, asked)
@@ -163,8 +160,7 @@ class HoldfastSessionService(BaseSessionService):
         found: list[Listed] = []
         cursor = None
         while True:
-            page = functools.partial(page_of, tag, cursor)
-            listed, cursor = await self._store._read(page)
+            listed, cursor = await self._store.read(page_of, tag, cursor)
             found += listed
             if cursor is None:
                 return found

@@ -66,6 +66,11 @@ class Marks(Forks):
         return made
 
     @query
+    def get_mark(self, mark: Id) -> Mark:
+        """A mark, without the messages that it keeps. Raises `NotFound`."""
+        return _mark_of(self._kept_by(mark))
+
+    @query
     def marked(
         self, mark: Id, *, limit: PageSize = 50, cursor: str | None = None
     ) -> Page[Message]:
@@ -119,10 +124,10 @@ class Marks(Forks):
         row = self._mark_row(mark)
         if row is None:
             return None
-        _, _, session, first, last = row
-        if session != id or at not in {None, last}:
+        there = _mark_of(row)
+        if there.session != id or at not in {None, there.last}:
             raise AlreadyExists("mark", mark)
-        return Mark(id=mark, session=id, first=first, last=last)
+        return there
 
     def _unmark(self, numbers: list[int]) -> None:
         asked = [{"owner": self.owner, "session": no} for no in numbers]
@@ -157,6 +162,11 @@ class Marks(Forks):
         for line in sorted(beyond | {place.line}):
             self._unshown(line)
         return self._lined(msgspec.structs.replace(place, base=at))
+
+
+def _mark_of(row: Row) -> Mark:
+    _, id, session, first, last = row
+    return Mark(id=id, session=session, first=first, last=last)
 
 
 def _place_of(row: Row) -> Place:

@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from holdfast.astore import AsyncStore
-from holdfast.engine import Work
 from holdfast.errors import Refused
 from holdfast.integrations import extra
 from holdfast.integrations.langgraph.meanings import Meanings, Vectors
@@ -75,7 +74,7 @@ class HoldfastStore(BaseStore):
         vectors = None if self._meanings is None else self._meanings.of(batch.ops)
         if batch.puts:
             return self._store.run(batch.within, vectors)
-        found = self._store._read(batch.reading(vectors))  # noqa: SLF001
+        found = self._store.read(batch.reading, vectors)
         if batch.passing:
             with suppress(Refused):  # what is only looked at stays as it is
                 self._store.items.refresh(batch.passing)
@@ -89,7 +88,7 @@ class HoldfastStore(BaseStore):
         )
         if batch.puts:
             return await self._astore.run(batch.within, vectors)
-        found = await self._astore._read(batch.reading(vectors))  # noqa: SLF001
+        found = await self._astore.read(batch.reading, vectors)
         if batch.passing:
             with suppress(Refused):
                 await self._astore.items.refresh(batch.passing)
@@ -126,9 +125,9 @@ class _Batch:
         )
         return found
 
-    def reading(self, vectors: Vectors | None) -> Work[list[Result]]:
+    def reading(self, tx: OpenTransaction, vectors: Vectors | None) -> list[Result]:
         """All of it, where nothing is put."""
-        return lambda tx: self._read(Items(tx), vectors)
+        return self._read(tx.items, vectors)
 
     def _read(self, items: Items, vectors: Vectors | None) -> list[Result]:
         self.passing = []

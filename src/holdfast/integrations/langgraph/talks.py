@@ -65,10 +65,12 @@ def keep(tx: OpenTransaction, id: str, said: Said, left: Left | None) -> Left:
     """Have a session show what was said; how it is left.
 
     `left` is how it was left the last time, if that is known: then the session is not
-    read, as long as nobody else has written to it.
+    read, as long as nobody else has written to it. Its mark tells it from another one
+    of that id, and may be gone by now.
     """
     if left is not None:
         try:
+            tx.sessions.get_mark(left.mark)
             return _led_on(tx, id, said, left)
         except (Conflict, NotFound):
             pass
