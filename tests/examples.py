@@ -229,6 +229,7 @@ EXAMPLES: dict[str, Example] = {
     "sessions.mark": Example(
         {**_TALK, "at": 0, "of": "marked", "new_id": "new"}, NotFound
     ),
+    "sessions.get_mark": Example({"mark": "marked"}, NotFound),
     "sessions.marked": Example({"mark": "marked", "limit": 5}, NotFound),
     "sessions.messages": Example(
         {**_TALK, "last": 5, "before": 4, "after": 1}, NotFound
