@@ -85,6 +85,7 @@ _PLACES = {"places": [[["of", "all"], "fact"], [["of", "none"], "fact"]]}
 EXAMPLES: dict[str, Example] = {
     "items.delete": Example(_FACT, _equals(False)),
     "items.delete_each": Example(_PLACES, _equals(0)),
+    "items.find": Example({"id": "!of!fact"}, NotFound),
     "items.get": Example(_FACT, NotFound),
     "items.get_each": Example(_PLACES, _equals((None, None))),
     "items.list": Example(

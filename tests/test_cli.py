@@ -38,6 +38,10 @@ def path(tmp_path):
         ada = store.owned_by("ada")
         ada.sessions.create("[bold]\x1b[31mRed\x07" + "long " * 40, metadata={"a": 1})
         ada.tasks.create("Water the plants " * 10)
+        ada.items.put(
+            ["[red]", "b"], "\x1b[31mkey", {"is": "long " * 40}, ttl_seconds=9
+        )
+        store.threads.put("plan", "c1", values={"seen": {"type": "json", "body": "1"}})
     return file
 
 
@@ -60,6 +64,8 @@ def looks(path):
     return [
         ["sessions", path],
         ["tasks", path],
+        ["items", path],
+        ["threads", path],
         ["log", path],
         ["log", path, "session", "plan"],
         ["log", path, "task", "book", "--full"],
@@ -70,6 +76,8 @@ def looks(path):
         ["show", path, "session", "plan"],
         ["show", path, "message", "plan/1"],
         ["show", path, "task", "book"],
+        ["show", path, "item", '![red]!b!"1b[31mkey'],
+        ["show", path, "thread", "plan"],
     ]
 
 
@@ -154,6 +162,46 @@ def test_show_tells_of_a_session_its_messages_and_its_tasks(path, run):
     found = json.loads(run("show", path, "session", "plan", "--json")[1])
     assert [m["content"] for m in found["messages"]] == ["Where did we stop?"]
     assert [t["id"] for t in found["tasks"]] == ["book"]
+
+
+def test_items_are_listed_by_namespace_and_shown_by_id(tmp_path, run):
+    path = tmp_path / "store.db"
+    with holdfast.open(path) as store:
+        store.items.put(["memories", "ada"], "color", {"likes": "red"}, ttl_seconds=60)
+        store.items.put(["files"], "/etc/hosts", {"size": 9})
+    _, out, _ = run("items", path)
+    assert "color" in out
+    assert "memories / ada" in out
+    assert "/etc/hosts" in out
+    _, out, _ = run("items", path, "memories")
+    assert "/etc/hosts" not in out
+    _, out, _ = run("items", path, "files", "--json")
+    (found,) = json.loads(out)["items"]
+    _, out, _ = run("show", path, "item", found["id"])
+    assert out.startswith("/etc/hosts\n")
+    assert '{"size":9}' in out
+    assert run("show", path, "item", "none")[0] == 1
+
+
+def test_show_tells_of_a_thread_its_checkpoints_page_by_page(tmp_path, run):
+    path = tmp_path / "store.db"
+    with holdfast.open(path) as store:
+        for number in (1, 2, 3):
+            store.threads.put(
+                "trip",
+                f"c{number}",
+                parent=f"c{number - 1}" if number > 1 else None,
+                values={f"at{number}": {"type": "json", "body": "1"}},
+                metadata={"step": number},
+            )
+    assert "trip" in run("threads", path)[1]
+    _, out, _ = run("show", path, "thread", "trip", "--limit", 2)
+    assert out.index("c3") < out.index("after: c2")
+    assert "channels: at2" in out
+    assert "at1" not in out
+    cursor = out.split("--cursor ")[1].split()[0]
+    _, out, _ = run("show", path, "thread", "trip", "--cursor", cursor, "--json")
+    assert [found["id"] for found in json.loads(out)["checkpoints"]] == ["c1"]
 
 
 def test_show_pages_back_through_a_long_session(tmp_path, run):

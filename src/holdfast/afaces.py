@@ -137,6 +137,13 @@ class AsyncItems:
             self._kind, _ITEMS["delete_each"], (places,), {}
         )
 
+    async def find(self, id: str) -> Item:
+        """The item of an id, by which the journal and a search name it.
+
+        Raises `NotFound`.
+        """
+        return await self._target.perform(self._kind, _ITEMS["find"], (id,), {})
+
     async def get(self, namespace: Sequence[str], key: str) -> Item:
         """One item. Raises `NotFound`."""
         return await self._target.perform(

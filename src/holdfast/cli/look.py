@@ -1,14 +1,15 @@
 """The commands that look at a store, and never change it.
 
-Answers for: `sessions`, `tasks`, `check`, `guarantees`.
+Answers for: `sessions`, `tasks`, `items`, `threads`, `check`, `guarantees`.
 Leaves to others: `show` (`showing`), `log` and `tail` (`journal`), `diff`
 (`comparing`), how records look (`records`), how errors end (`app`).
 Always holds: a store is opened read-only, and is never created by a look.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
+from cyclopts import Parameter
 from rich.text import Text
 
 from holdfast import declared
@@ -79,6 +80,54 @@ def tasks(
     output.show(*head(then), *lines, *output.more(page.cursor))
 
 
+def items(
+    store: Where,
+    label: Annotated[
+        tuple[str, ...], Parameter(help="A namespace, label by label; else all.")
+    ] = (),
+    /,
+    *,
+    owner: Owner = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    as_of: AsOf = None,
+    json: Json = False,
+) -> None:
+    """List the items of a store, last put first (owner by owner)."""
+    with opened(store, as_of) as there:
+        then = standing(there, as_of)
+        lists = scope(there, owner).items.list
+        page = listed(lists, limit, cursor, namespace=label)
+    if json:
+        found = {"items": list(page), "cursor": page.cursor}
+        output.show_json({**json_head(then), **found})
+        return
+    lines = records.items(page, output.console().width) if page else ["no items"]
+    output.show(*head(then), *lines, *output.more(page.cursor))
+
+
+def threads(
+    store: Where,
+    /,
+    *,
+    owner: Owner = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    as_of: AsOf = None,
+    json: Json = False,
+) -> None:
+    """List the threads of a store, newest first (owner by owner)."""
+    with opened(store, as_of) as there:
+        then = standing(there, as_of)
+        page = listed(scope(there, owner).threads.list, limit, cursor)
+    if json:
+        found = {"threads": list(page), "cursor": page.cursor}
+        output.show_json({**json_head(then), **found})
+        return
+    lines = records.threads(page) if page else ["no threads"]
+    output.show(*head(then), *lines, *output.more(page.cursor))
+
+
 def check(store: Where, /, *, json: Json = False) -> int:
     """Look for damage; exit status 1 if there is any."""
     with opened(store) as there:
@@ -112,6 +161,8 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     sessions,
     show,
     tasks,
+    items,
+    threads,
     log,
     tail,
     diff,

@@ -1,4 +1,4 @@
-"""How sessions, messages and tasks look to people.
+"""How the records of each kind look to people.
 
 Answers for: each record's lines, within the columns that there are.
 Leaves to others: choosing the records (`look`), what is safe to print (`output`).
@@ -21,8 +21,10 @@ from holdfast.cli.output import one_line, safe, when
 from holdfast.guarantees import Guarantee
 
 if TYPE_CHECKING:
+    from holdfast.kinds.item_records import Item
     from holdfast.kinds.session_records import Message, Session
     from holdfast.kinds.task_records import Progress, Task, TaskLog
+    from holdfast.kinds.thread_records import Checkpoint, Thread
 
 LINES_OF_A_TEXT = 12
 LINES_OF_A_FACT = 3
@@ -83,6 +85,34 @@ def tasks(found: Iterable["Task"], width: int) -> Iterator[Text]:
         ],
         width,
     )
+
+
+def items(found: Iterable["Item"], width: int) -> Iterator[Text]:
+    """Items, two lines each: the key and the value, and the id below."""
+    return _listing(
+        "item",
+        ("in", "lives"),
+        [
+            _Line(
+                one_line(f"{record.key}  {one_line(record.value)}"),
+                record.id,
+                record.owner,
+                (_labels(record), _lifetime(record)),
+                record.updated_at,
+            )
+            for record in found
+        ],
+        width,
+    )
+
+
+def threads(found: Iterable["Thread"]) -> Iterator[Text]:
+    """Threads, a line each: when it began, whose it is, its id."""
+    for record in found:
+        whose = f"{safe(record.owner)}  " if record.owner else ""
+        yield Text.assemble(
+            (f"{when(record.created_at)[:-3]}  {whose}", "dim"), safe(record.id)
+        )
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -192,6 +222,43 @@ def message(record: "Message", *, full: bool) -> RenderableType:
     )
 
 
+def item(record: "Item", *, full: bool) -> RenderableType:
+    """One item."""
+    ends = record.ends_at
+    facts = {
+        "id": record.id,
+        "owner": record.owner,
+        "in": _labels(record),
+        "lives": _lifetime(record),
+        "until": when(ends) + " UTC" if ends else "",
+        "created": when(record.created_at) + " UTC",
+        "updated": when(record.updated_at) + " UTC",
+        "value": one_line(record.value),
+    }
+    return _page(record.key, facts, full=full)
+
+
+def thread(
+    record: "Thread", checkpoints: Iterable["Checkpoint"], *, full: bool
+) -> RenderableType:
+    """One thread, with some of its checkpoints."""
+    facts = {"owner": record.owner, "created": when(record.created_at) + " UTC"}
+    lines = [
+        Group(
+            Text.assemble(
+                (f"{when(found.created_at)}  ", "dim"), safe(found.id), no_wrap=True
+            ),
+            Padding(
+                _shortened(_holds(found), LINES_OF_A_TEXT, full=full, style="dim"),
+                _INDENT,
+            ),
+        )
+        for found in checkpoints
+    ]
+    heading = [Text("\ncheckpoints", style="bold")] if lines else []
+    return Group(_page(record.id, facts, full=full), *heading, *lines)
+
+
 def progress(found: "Progress | None", *, note: bool = True) -> str:
     """How far a task has come."""
     if found is None:
@@ -242,6 +309,27 @@ def _shortened(text: str, lines: int, *, full: bool, style: str = "") -> Text:
         return Text(text, style=style)
     left = len(text) - len(short)
     return Text.assemble((short, style), (f" … {left:,} more (--full)", "dim italic"))
+
+
+def _labels(record: "Item") -> str:
+    return one_line(" / ".join(record.namespace)) or "-"
+
+
+def _lifetime(record: "Item") -> str:
+    return "" if record.ttl_seconds is None else f"{record.ttl_seconds:g} s"
+
+
+def _holds(found: "Checkpoint") -> str:
+    """What a checkpoint has, and where it came from."""
+    facts = {
+        "in": found.ns,
+        "after": found.parent,
+        "run": found.run,
+        "channels": ", ".join(found.values),
+        "writes": ", ".join(dict.fromkeys(write.channel for write in found.writes)),
+        "metadata": one_line(found.metadata) if found.metadata else "",
+    }
+    return "\n".join(f"{name}: {safe(fact)}" for name, fact in facts.items() if fact)
 
 
 def _link(id: str | None, *, gone: bool) -> str:

@@ -5,6 +5,7 @@ Leaves to others: how records look (`records`).
 Always holds: the store is opened read-only.
 """
 
+import functools
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,17 @@ from cyclopts import Parameter, validators
 from rich.text import Text
 
 from holdfast.cli import output, records
-from holdfast.cli.opening import PAGE, Cursor, Full, Json, Owner, Where, one_of, opened
+from holdfast.cli.opening import (
+    PAGE,
+    Cursor,
+    Full,
+    Json,
+    Owner,
+    Where,
+    listed,
+    one_of,
+    opened,
+)
 from holdfast.cli.standing import AsOf, Standing, head, json_head, standing
 from holdfast.errors import BadInput, NotFound
 from holdfast.page import Page
@@ -34,8 +45,12 @@ class KindName(StrEnum):
     SESSIONS = "sessions"
     MESSAGE = "message"
     MESSAGES = "messages"
+    ITEM = "item"
+    ITEMS = "items"
     TASK = "task"
     TASKS = "tasks"
+    THREAD = "thread"
+    THREADS = "threads"
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -61,7 +76,7 @@ def show(
     limit: Annotated[
         int,
         Parameter(
-            help="So many messages of a session: the newest.",
+            help="So many messages of a session, checkpoints of a thread: the newest.",
             validator=validators.Number(gte=1),
         ),
     ] = 20,
@@ -70,7 +85,11 @@ def show(
     as_of: AsOf = None,
     json: Json = False,
 ) -> None:
-    """Show one session with its newest messages and its tasks, a message, or a task."""
+    """Show one record: a session, a message, a task, an item, or a thread.
+
+    A session with its newest messages and its tasks, a thread with its newest
+    checkpoints.
+    """
     with opened(store, as_of) as there:
         then = standing(there, as_of)
         choice = Choice(owner, limit, cursor, full, json, then)
@@ -157,8 +176,33 @@ def _message(view: "Store", session: str, name: str) -> "Message":
     raise NotFound("message", name)
 
 
+def _show_item(store: "Store", id: str, choice: Choice) -> None:
+    _, item = one_of(store, choice.owner, "item", id, lambda view: view.items.find(id))
+    if choice.json:
+        output.show_json({**json_head(choice.then), "item": item})
+    else:
+        output.show(*head(choice.then), records.item(item, full=choice.full))
+
+
+def _show_thread(store: "Store", id: str, choice: Choice) -> None:
+    view, thread = one_of(
+        store, choice.owner, "thread", id, lambda view: view.threads.get(id)
+    )
+    page = listed(
+        functools.partial(view.threads.checkpoints, id), choice.limit, choice.cursor
+    )
+    if choice.json:
+        found = {"thread": thread, "checkpoints": list(page), "cursor": page.cursor}
+        output.show_json({**json_head(choice.then), **found})
+        return
+    parts = [*head(choice.then), records.thread(thread, page, full=choice.full)]
+    output.show(*parts, *output.more(page.cursor))
+
+
 _SHOW: dict[str, Callable[["Store", str, Choice], None]] = {
     "session": _show_session,
     "task": _show_task,
+    "item": _show_item,
+    "thread": _show_thread,
     "message": _show_message,
 }

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from holdfast import codec
 from holdfast.contract import Kind, operation, query
-from holdfast.edges import PageSize, Seconds
+from holdfast.edges import Id, PageSize, Seconds
 from holdfast.engine import Row, Table
 from holdfast.errors import InvalidId, NotFound
 from holdfast.guarantees import Promise
@@ -61,7 +61,7 @@ class Items(Kind):
 
     name = "items"
     promise = Promise.DURABLE
-    tables = (Table("item", json=("value", "vectors"), text=("value",)),)
+    tables = (Table("item", json=("value",), text=("value",)),)
     bookkeeping = frozenset({"updated_at", "ends_at"})
 
     @operation
@@ -98,6 +98,17 @@ class Items(Kind):
         (row,) = self._rows([Place.of(namespace, key)])
         if row is None:
             raise NotFound("item", Place.of(namespace, key).id)
+        return item_of(row)
+
+    @query
+    def find(self, id: Id) -> Item:
+        """The item of an id, by which the journal and a search name it.
+
+        Raises `NotFound`.
+        """
+        row = self.tx.one("item_get", owner=self.owner, id=id)
+        if row is None or self._over(row, self._now()):
+            raise NotFound("item", id)
         return item_of(row)
 
     @query
@@ -345,23 +356,22 @@ class Items(Kind):
     ) -> Iterator[tuple[float, int, str]]:
         """How near each item is, its number, its id."""
         above, below = span_of(text_of_namespace(namespace))
+        values = {"owner": self.owner, "below": below, "now": self._now()}
+        values |= {"asked": int(where is not None), "limit": _READ_AT_ONCE}
         at: Row = (above, 0, 0)
         while True:
             rows = self.tx.all(
-                "item_vectors",
-                owner=self.owner,
-                below=below,
-                now=self._now(),
-                above=at[0],
-                after_at=at[1],
-                after_no=at[2],
-                limit=_READ_AT_ONCE,
+                "item_vectors", above=at[0], after_at=at[1], after_no=at[2], **values
             )
-            for _, _, no, id, vectors, value in rows:
-                if where is None or meets(codec.decode(value), where):
-                    score = nearness(vectors, vector)
-                    if score is not None:
-                        yield score, no, id
+            meant = [
+                row
+                for row in rows
+                if where is None or meets(codec.decode(row[5]), where)
+            ]
+            scores = nearness([row[4] for row in meant], vector)
+            for (_, _, no, id, _, _), score in zip(meant, scores, strict=True):
+                if score is not None:
+                    yield score, no, id
             if len(rows) < _READ_AT_ONCE:
                 return
             at = rows[-1]
