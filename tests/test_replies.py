@@ -12,6 +12,7 @@ import holdfast
 from conftest import place_on
 from examples import dump
 from holdfast import Limits, errors
+from holdfast.runtime.replying import Beat
 from killing import Worker
 
 STATED_SECONDS = 1.0
@@ -636,3 +637,18 @@ def test_a_reply_that_ends_otherwise_than_it_grew_needs_another_summary(talk):
         told = talk.summarize("talk", newest(talk).position, id)
         talk.end_reply("talk", id, said)
         assert (told in list(talk.summaries("talk"))) == (id == "kept")
+
+
+def test_a_beat_that_is_stopped_as_it_clears_its_call_ends(monkeypatch):
+    beat = Beat()
+    clear = beat.wanted.clear
+
+    def late():
+        monkeypatch.setattr(beat._thread, "join", lambda: None)
+        beat.stop()
+        clear()
+
+    monkeypatch.setattr(beat.wanted, "clear", late)
+    beat.wanted.set()
+    threading.Thread.join(beat._thread, timeout=10)
+    assert not beat._thread.is_alive()

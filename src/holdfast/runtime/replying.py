@@ -237,6 +237,8 @@ class Beat:
             if self._over.wait(WRITTEN_EVERY_SECONDS):
                 return
             self.wanted.clear()
+            if self._over.is_set():  # what was cleared was its last call
+                return
             again = [reply.beat() for reply in self.replies]
             if any(again):
                 self.wanted.set()
