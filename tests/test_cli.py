@@ -484,7 +484,8 @@ def test_help_and_version_end_with_0(run):
 
 def test_every_command_and_every_option_is_described(run):
     commands = ["demo", "import chat", "import sessions", "import active-mirror",
-                "import openai-agents", "sessions", "show", "tasks", "log", "diff",
+                "import langgraph", "import adk", "import openai-agents", "sessions",
+                "show", "tasks", "log", "diff",
                 "tail", "check", "search", "export", "render", "copy", "fork", "trim",
                 "migrate", "guarantees"]  # fmt: skip
     every = run("--help")[1]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +13,7 @@ from agents.extensions.memory import AdvancedSQLiteSession, SQLAlchemySession
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import holdfast
+from foreign import asyncs_url, foreign_database
 from holdfast.cli import main
 from holdfast.errors import BadInput, BrokenFile, CannotOpen
 from holdfast.importers.openai_agents import import_openai_agents
@@ -175,6 +177,23 @@ def test_what_is_still_in_the_log_is_read_too(store, file, tmp_path):
     assert import_openai_agents(store, tmp_path / "killed.db").added == 5
 
 
+def test_what_a_killed_writer_had_not_committed_is_not_read(store, file, tmp_path):
+    keep(file, {"ada": ITEMS * 50})
+    change(file, "pragma journal_mode = delete", "vacuum")
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("pragma cache_size = 5")
+        database.execute("update agent_messages set message_data = '[]'")
+        for found in tmp_path.glob("theirs.db*"):
+            shutil.copy(found, tmp_path / found.name.replace("theirs", "killed"))
+        database.rollback()
+    killed = tmp_path / "killed.db"
+    with pytest.raises(BrokenFile, match="interrupted: let its own program open it"):
+        import_openai_agents(store, killed)
+    assert store.moment() == 0
+    keep(killed, {"ada": ITEMS[:1]})
+    assert import_openai_agents(store, killed).added == len(ITEMS) * 50 + 1
+
+
 def test_every_branch_comes_as_a_session_of_its_own(store, file):
     theirs = AdvancedSQLiteSession(session_id="ada", db_path=file, create_tables=True)
     wanted = {}
@@ -228,6 +247,34 @@ def test_a_database_of_sqlalchemy_is_the_same(store, file):
     asyncio.run(talk())
     assert import_openai_agents(store, file).set_aside == ()
     assert items_in(store, "ada") == ITEMS
+
+
+def test_a_database_on_postgresql_is_the_same(store, path, capsys):
+    async def talk(url):
+        engine = create_async_engine(asyncs_url(url))
+        for id in ("ada", "bob"):
+            theirs = SQLAlchemySession(id, engine=engine, create_tables=True)
+            await theirs.add_items(ITEMS * (1 if id == "bob" else 30))
+        await engine.dispose()
+
+    with foreign_database() as place:
+        url = place.replace("postgres@", "postgres:sesame@")
+        with pytest.raises(BrokenFile, match="agent_messages") as refused:
+            import_openai_agents(store, url)
+        asyncio.run(talk(url))
+        report = import_openai_agents(store, asyncs_url(url))
+        assert (report.sessions_added, report.set_aside) == (2, ())
+        assert import_openai_agents(store, url).added == 0
+        command = ["import", "openai-agents", url, "--to", path]
+        assert main(command) == 0
+    for told in (str(refused.value), report.file, capsys.readouterr().out):
+        assert "sesame" not in told
+    assert items_in(store, "ada") == ITEMS * 30
+    assert items_in(store, "bob") == ITEMS
+    age = datetime.now(UTC) - store.sessions.get("ada").created_at
+    assert abs(age.total_seconds()) < 60
+    with pytest.raises(CannotOpen, match="nothing was imported"):
+        import_openai_agents(store, "postgresql://127.0.0.1:1/none")
 
 
 def test_the_command_tells_what_it_did(file, path, capsys):

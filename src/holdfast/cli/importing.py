@@ -9,7 +9,7 @@ Always holds: what was set aside is counted and named, and makes the exit status
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -30,14 +30,20 @@ from holdfast.cli.opening import Json
 from holdfast.errors import BadInput, CannotOpen
 from holdfast.importers.active_mirror import import_active_mirror
 from holdfast.importers.chat import ImportReport, import_chat
+from holdfast.importers.databases import is_server
 from holdfast.importers.openai_agents import import_openai_agents
 from holdfast.importers.report import report_of
 
 if TYPE_CHECKING:
     from holdfast.store import Store
 
+S = TypeVar("S", Path, str)
 NAMED_ON_SCREEN = 20
 Tell: TypeAlias = Callable[[int, int, int], None]
+Databases = Annotated[
+    list[str],
+    Parameter(help="Files of SQLite's, or URLs of PostgreSQL databases."),
+]
 To = Annotated[str, Parameter(help="The store; it is made if it is not there.")]
 Whose = Annotated[str, Parameter(help="Whose they shall be.", show_default=False)]
 ReportTo = Annotated[
@@ -62,7 +68,9 @@ def build() -> App:
     app.command(chat)
     app.command(sessions)
     app.command(active_mirror)
+    app.command(langgraph)
     app.command(openai_agents)
+    app.command(adk)
     return app
 
 
@@ -152,8 +160,32 @@ def active_mirror(
     return _bring_all(files, bring, to, owner, report, json=json)
 
 
+def langgraph(
+    sources: Databases,
+    /,
+    *,
+    to: To,
+    owner: Whose = "",
+    report: ReportTo = None,
+    json: Json = False,
+) -> int:
+    """Bring what LangGraph's own savers and stores have kept into a store.
+
+    That is a database of its SqliteSaver, SqliteStore, PostgresSaver or PostgresStore;
+    it is only read. Running it again adds nothing. What only code could decode (a
+    pickle, say), and what else does not go in, is named; then the exit status is 1.
+    """
+    with _installed():
+        from holdfast.importers.langgraph import import_langgraph  # noqa: PLC0415
+
+    def bring(store: "Store", source: str, tell: Tell) -> ImportReport:
+        return import_langgraph(store, source)
+
+    return _bring_all(sources, bring, to, owner, report, json=json)
+
+
 def openai_agents(
-    files: Annotated[list[Path], Parameter(help="Databases of the SDK's sessions.")],
+    sources: Databases,
     /,
     *,
     to: To,
@@ -164,21 +196,54 @@ def openai_agents(
     """Bring sessions of the OpenAI Agents SDK into a store.
 
     That is a database of its SQLiteSession, its AdvancedSQLiteSession with all
-    branches, or its SQLAlchemySession on SQLite; it is only read. Running it again adds
-    nothing. Items that cannot be read, or whose session is not there, are named; then
-    the exit status is 1.
+    branches, or its SQLAlchemySession; it is only read. Running it again adds nothing.
+    Items that cannot be read, or whose session is not there, are named; then the exit
+    status is 1.
     """
 
-    def bring(store: "Store", file: Path, tell: Tell) -> ImportReport:
-        return import_openai_agents(store, file)
+    def bring(store: "Store", source: str, tell: Tell) -> ImportReport:
+        return import_openai_agents(store, source)
 
-    _refuse_folders(files)
-    return _bring_all(files, bring, to, owner, report, json=json)
+    return _bring_all(sources, bring, to, owner, report, json=json)
+
+
+def adk(
+    sources: Databases,
+    /,
+    *,
+    to: To,
+    owner: Whose = "",
+    report: ReportTo = None,
+    json: Json = False,
+) -> int:
+    """Bring sessions of Google's ADK into a store, with all states.
+
+    That is a database of its SqliteSessionService or its DatabaseSessionService; it is
+    only read. Running it again adds nothing. What only code could decode (actions that
+    older versions have pickled), and what else does not go in, is named; then the exit
+    status is 1.
+    """
+    with _installed():
+        from holdfast.importers.adk import import_adk  # noqa: PLC0415
+
+    def bring(store: "Store", source: str, tell: Tell) -> ImportReport:
+        return import_adk(store, source)
+
+    return _bring_all(sources, bring, to, owner, report, json=json)
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """Around the import of an importer that needs a framework."""
+    try:
+        yield
+    except ImportError as missing:
+        raise CannotOpen(f"{missing}; nothing was imported") from missing
 
 
 def _bring_all(
-    files: list[Path],
-    bring: Callable[["Store", Path, Tell], ImportReport],
+    files: list[S],
+    bring: Callable[["Store", S, Tell], ImportReport],
     to: str,
     owner: str,
     report: Path | None,
@@ -186,12 +251,13 @@ def _bring_all(
     json: bool,
 ) -> int:
     """Bring each file into the store, and say what became of it; the exit status."""
-    _look_before(files, to, report)
+    _look_before([Path(file) for file in files if not is_server(file)], to, report)
     reports = []
     try:
         with holdfast.open(to, owner=owner) as store:
             for file in files:
-                with _progress(file) as tell:
+                name = "PostgreSQL" if is_server(file) else Path(file).name
+                with _progress(name) as tell:
                     done = bring(store, file, tell)
                 reports.append(done)
                 if not json:
@@ -230,7 +296,7 @@ def _look_before(files: list[Path], to: str, report: Path | None) -> None:
 
 
 @contextmanager
-def _progress(file: Path) -> Iterator[Callable[[int, int, int], None]]:
+def _progress(name: str) -> Iterator[Callable[[int, int, int], None]]:
     """A bar on standard error, if that is a terminal."""
     screen = output.console(errors=True)
     columns = (
@@ -244,8 +310,8 @@ def _progress(file: Path) -> Iterator[Callable[[int, int, int], None]]:
         *columns, console=screen, transient=True, disable=not screen.is_terminal
     )
     with bar:
-        name = output.cut(output.one_line(file.name), 20).plain
-        task = bar.add_task(name, total=None, messages="0")
+        shown = output.cut(output.one_line(name), 20).plain
+        task = bar.add_task(shown, total=None, messages="0")
 
         def tell(read: int, total: int, messages: int) -> None:
             bar.update(task, completed=read, total=total, messages=f"{messages:,}")
@@ -257,9 +323,7 @@ def _summarise(done: ImportReport) -> None:
     screen = output.console()
     screen.print(
         Text(output.safe(done.file), style="bold", end=""),
-        f": {output.count(done.messages, 'message')}"
-        f" in {output.count(done.sessions, 'session')}:"
-        f" {done.added:,} added, {done.already_there:,} already there",
+        f": {'; '.join(_counts(done))}",
         sep="",
         soft_wrap=True,
     )
@@ -276,6 +340,21 @@ def _summarise(done: ImportReport) -> None:
             screen.print(output.cut(sample, screen.width, "dim"))
     if done.set_aside_count > NAMED_ON_SCREEN:
         screen.print(Text("  … --report FILE names the others as well", "dim"))
+
+
+def _counts(done: ImportReport) -> Iterator[str]:
+    """What there was of each kind, and what of it went in."""
+    if not done.others or done.sessions:
+        yield (
+            f"{output.count(done.messages, 'message')}"
+            f" in {output.count(done.sessions, 'session')}:"
+            f" {done.added:,} added, {done.already_there:,} already there"
+        )
+    for other in done.others:
+        yield (
+            f"{output.count(other.found, other.what)}:"
+            f" {other.added:,} added, {other.already_there:,} already there"
+        )
 
 
 def _write(path: Path, reports: list[ImportReport]) -> None:

@@ -27,7 +27,13 @@ import msgspec
 
 from holdfast.errors import BadInput, BrokenFile, CannotOpen
 from holdfast.importers.databases import is_database, opened
-from holdfast.importers.report import ImportReport, SetAside, report_of, sample_of
+from holdfast.importers.report import (
+    ImportReport,
+    SetAside,
+    SetAsides,
+    report_of,
+    sample_of,
+)
 from holdfast.kinds.exported import MessageLine, SessionLine
 from holdfast.kinds.session_records import SessionStatus
 from holdfast.runtime.admission import Admission, arrival
@@ -84,7 +90,7 @@ def import_active_mirror(
     limits = store._core.limits  # noqa: SLF001
     admission = Admission(store, limits, name=path.name)
     reader = _Reader(zone)
-    set_aside = []
+    set_aside = SetAsides()
     for place, found in _all_before(_found(path), admission):
         if isinstance(found, SetAside):
             set_aside.append(found)

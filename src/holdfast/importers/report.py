@@ -30,6 +30,33 @@ class SetAside(msgspec.Struct, frozen=True):
     sample: str = ""
 
 
+class SetAsides:
+    """What was set aside so far: all of it counted, the first of it named."""
+
+    def __init__(self) -> None:
+        self.named: list[SetAside] = []
+        self.count = 0
+
+    def append(self, one: SetAside) -> None:
+        """One more thing did not go in."""
+        self.count += 1
+        if len(self.named) < NAMED_AT_MOST:
+            self.named.append(one)
+
+
+class Others(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of something else than messages there were, and what went in of it.
+
+    `what` is one of `checkpoint`, `item`, `state`. One that was there and is now as it
+    is in the source counts as added.
+    """
+
+    what: str
+    found: int
+    added: int
+    already_there: int
+
+
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     """What an import did with one file.
 
@@ -46,11 +73,17 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     set_aside: tuple[SetAside, ...]
     set_aside_count: int
     broken_at: int | None = None
+    others: tuple[Others, ...] = ()
 
 
-def report_of(done: SessionsReport, set_aside: Sequence[SetAside] = ()) -> ImportReport:
+def report_of(
+    done: SessionsReport,
+    set_aside: SetAsides | None = None,
+    others: Sequence[Others] = (),
+) -> ImportReport:
     """The report of an import of sessions, beside what was set aside before that."""
-    named = [*set_aside]
+    before = set_aside or SetAsides()
+    named = [*before.named]
     named += [SetAside(one.place, None, one.reason) for one in done.refused]
     named += [
         SetAside(
@@ -69,7 +102,8 @@ def report_of(done: SessionsReport, set_aside: Sequence[SetAside] = ()) -> Impor
         added=done.added,
         already_there=done.already_there,
         set_aside=tuple(named[:NAMED_AT_MOST]),
-        set_aside_count=len(named) - len(done.refused) + done.refused_count,
+        set_aside_count=before.count + done.refused_count + len(done.differing),
+        others=tuple(others),
     )
 
 
