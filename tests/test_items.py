@@ -195,6 +195,17 @@ def test_a_filter_compares_as_json_does(value, where, meant):
     assert meets(value, where) is meant
 
 
+@pytest.mark.parametrize(
+    "where",
+    [{"a": {"$in": [1]}}, {"a": {"b": {"$gt": 1, "c": 2}}}, {"a": {"$gt": 1, "b": 2}}],
+)
+def test_what_is_no_operator_is_refused_however_deep(where):
+    with holdfast.open(":memory:") as store:
+        store.items.put(ADA, "k", {"a": {"b": 5, "c": 2}})
+        with pytest.raises(errors.WrongType, match="operator"):
+            store.items.list(ADA, where=where)
+
+
 def test_namespaces_are_listed_by_pattern_and_depth_page_by_page(store):
     for path in ("a/x", "a/x/1", "a/y/1", "b/x", "b/y/1", "b/y/2", "c"):
         store.items.put(path.split("/"), "k", {})

@@ -41,7 +41,11 @@ def meets(value: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def _check_operators(wanted: object, name: str) -> None:
-    if not isinstance(wanted, dict) or not any(key[:1] == "$" for key in wanted):
+    if not isinstance(wanted, dict):
+        return
+    if not any(key[:1] == "$" for key in wanted):
+        for field, inner in wanted.items():
+            _check_operators(inner, f"{name}[{field!r}]")
         return
     unknown = sorted(wanted.keys() - _OPERATORS)
     if unknown:

@@ -74,7 +74,7 @@ class Draft(msgspec.Struct, frozen=True):
     place: Place
     value: str
     lifetime_us: int | None = None
-    vectors: str | None = None
+    vectors: bytes | None = None
 
 
 def draft_of(

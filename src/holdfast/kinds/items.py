@@ -46,11 +46,15 @@ from holdfast.kinds.item_records import (
     item_of,
     places_in,
 )
-from holdfast.kinds.item_vectors import nearness
+from holdfast.kinds.item_vectors import nearest_of
 from holdfast.page import Page, cursor_of, place_of
 
 _ALL = 2**62
 _READ_AT_ONCE = 1_000
+_COMPARED_AT_ONCE = 250
+"""Vectors that the caches of a processor have room for."""
+_COMPARED_AT_ONCE_THEN = 10_000
+"""As of a moment, where each page is looked for among all that changed since."""
 _ENDS, _LIFETIME = 7, 8
 """Where in an item's row these stand."""
 _Shown: TypeAlias = list[dict[str, Any] | None]
@@ -178,7 +182,12 @@ class Items(Kind):
         By the cosine between the vector and the nearest of an item's own; all of them
         are looked at. Items without a vector of that length are passed over.
         """
-        best = heapq.nlargest(limit, self._scored(namespace, vector, where))
+        best: list[tuple[float, int, str]] = []
+        for rows in self._meant(namespace, where):
+            floor = best[-1][0] if len(best) == limit else -1.0
+            near = nearest_of([row[4] for row in rows], vector, limit, floor)
+            scored = [(score, *rows[place][2:4]) for place, score in near]
+            best = heapq.nlargest(limit, best + scored)
         found = self.tx.each(
             "item_get", [{"owner": self.owner, "id": id} for _, _, id in best]
         )
@@ -348,31 +357,25 @@ class Items(Kind):
             return "item_list", {"namespace": first}
         return "item_list_span", {"above": above, "below": below}
 
-    def _scored(
-        self,
-        namespace: Sequence[str],
-        vector: Sequence[float],
-        where: Mapping[str, Any] | None,
-    ) -> Iterator[tuple[float, int, str]]:
-        """How near each item is, its number, its id."""
+    def _meant(
+        self, namespace: Sequence[str], where: Mapping[str, Any] | None
+    ) -> Iterator[Sequence[Row]]:
+        """Rows with vectors in a namespace and within it that are meant, by pages."""
         above, below = span_of(text_of_namespace(namespace))
         values = {"owner": self.owner, "below": below, "now": self._now()}
-        values |= {"asked": int(where is not None), "limit": _READ_AT_ONCE}
+        then = self.tx.terms.moment is not None
+        at_once = _COMPARED_AT_ONCE_THEN if then else _COMPARED_AT_ONCE
+        values |= {"asked": int(where is not None), "limit": at_once}
         at: Row = (above, 0, 0)
         while True:
             rows = self.tx.all(
                 "item_vectors", above=at[0], after_at=at[1], after_no=at[2], **values
             )
-            meant = [
-                row
-                for row in rows
-                if where is None or meets(codec.decode(row[5]), where)
-            ]
-            scores = nearness([row[4] for row in meant], vector)
-            for (_, _, no, id, _, _), score in zip(meant, scores, strict=True):
-                if score is not None:
-                    yield score, no, id
-            if len(rows) < _READ_AT_ONCE:
+            if where is None:
+                yield rows
+            else:
+                yield [row for row in rows if meets(codec.decode(row[5]), where)]
+            if len(rows) < at_once:
                 return
             at = rows[-1]
 

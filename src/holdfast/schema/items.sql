@@ -14,7 +14,7 @@ create table item (
     ends_at integer,
     lifetime_us integer,
     value text not null,
-    vectors text,
+    vectors blob,
     unique (owner, id)
 ) strict;
 create index item_place on item (owner, namespace, updated_at, no);
@@ -80,8 +80,9 @@ order by i.updated_at desc, i.no desc limit :limit
 
 -- item_vectors --
 -- What stands for the meaning of items between two namespaces, in the order of their
--- places.
-select i.namespace, i.updated_at, i.no, i.id, i.vectors, i.value
+-- places; and what they say, where that is `asked`.
+select i.namespace, i.updated_at, i.no, i.id, i.vectors,
+    case when :asked = 1 then i.value end
 from item i
 where i.owner = :owner and i.namespace < :below
     and (i.namespace, i.updated_at, i.no) > (:above, :after_at, :after_no)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from holdfast.engine import Loan as LoanProtocol
@@ -43,7 +44,7 @@ from holdfast.engines.postgres.transaction import (
 from holdfast.engines.postgres.units import Runner
 from holdfast.engines.postgres.upkeep import Upkeep
 from holdfast.engines.postgres.watcher import Watcher
-from holdfast.engines.postgres.wire import bound
+from holdfast.engines.postgres.wire import bound, columns_of_bytes
 from holdfast.engines.rounds import Rounds
 from holdfast.errors import Closed, Refused
 from holdfast.schema.catalog import catalog
@@ -65,10 +66,11 @@ class PostgresEngine:
         target = self._target
         self.place = target.place
         statements = {**catalog(parts), **overrides("postgres")}
+        bind = partial(bound, of_bytes=columns_of_bytes(parts))
         self._shared = Shared(
             place=target.place,
             store_id=store_id,
-            statements=Statements(statements, parts, bound),
+            statements=Statements(statements, parts, bind),
             limits=options.limits,
             numbers=Numbers(),
         )

@@ -153,7 +153,7 @@ class Runner:
             except BaseException as error:
                 self.committer.rollback()
                 if not _is_a_units_own(error):
-                    self._part(units, left, error, patience)
+                    self._part(units, left, error, patience, waited=patient)
                 elif len(units) == 1:
                     why = error.__cause__ if isinstance(error, _Spoiled) else error
                     units.pop().error = self.committer.translated(why or error)
@@ -172,15 +172,19 @@ class Runner:
         left: Left,
         error: BaseException,
         patience: Patience,
+        *,
+        waited: bool,
     ) -> None:
-        """Take units out of a group that failed as a whole, so that others may pass."""
-        if failures.state_of(error) == LOCKED and self._at is not None:
+        """Take units out of a group that failed as a whole, so that others may pass.
+
+        Whose write it was that a record stood in the way of is not known at its end.
+        """
+        locked = failures.state_of(error) == LOCKED
+        if locked and self._at is not None:
             units.remove(self._at)
             left.waiting.append((id(self._at), self._at))
             return
-        if failures.state_of(error) != LOCKED and (
-            not is_gone(error) or self._again(error, patience)
-        ):
+        if not waited if locked else not is_gone(error) or self._again(error, patience):
             left.alone += units
         else:
             for unit in units:

@@ -8,21 +8,25 @@ sent after it was not done; a connection on which anything else went wrong is cl
 """
 
 import hashlib
+import re
 import select
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
 import psycopg
 from psycopg import errors, pq
+from psycopg.abc import Buffer
 from psycopg.adapt import Transformer
-from psycopg.types.numeric import FloatLoader
+from psycopg.types.numeric import FloatLoader, NumericBinaryLoader
 
-from holdfast.engine import Row
+from holdfast.engine import Part, Row
 from holdfast.schema.statements import PARAMETER, Statement
 
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_ABORTED)
+_OF_BYTES = re.compile(r"^\s+(\w+) blob\b", re.MULTILINE)
+_WORD = re.compile(r"\w+")
 Values: TypeAlias = Sequence[bytes | None]
 
 
@@ -33,23 +37,33 @@ class Bound(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     prepared: bytes
     """What it is called on the server; the same text has the same name everywhere."""
+    rows: pq.Format = pq.Format.TEXT
+    """How its rows are sent; bytes are twice as long as text."""
 
     def in_order(self, values: Mapping[str, Any]) -> Values:
         """Named values as the texts that PostgreSQL takes."""
         return [_text(value) for value in map(values.__getitem__, self.names)]
 
 
-def bound(statement: Statement) -> Bound:
+def columns_of_bytes(parts: Iterable[Part]) -> frozenset[str]:
+    """The columns of a store's tables that hold bytes."""
+    return frozenset(name for part in parts for name in _OF_BYTES.findall(part.sql))
+
+
+def bound(statement: Statement, of_bytes: frozenset[str] = frozenset()) -> Bound:
     """A statement of the catalog, with its parameters by place."""
     names = tuple(dict.fromkeys(PARAMETER.findall(statement.text)))
     text = PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", statement.text)
-    return plain(text, names)
+    reads_bytes = not of_bytes.isdisjoint(_WORD.findall(text))
+    return plain(text, names, pq.Format.BINARY if reads_bytes else pq.Format.TEXT)
 
 
-def plain(text: str, names: tuple[str, ...] = ()) -> Bound:
+def plain(
+    text: str, names: tuple[str, ...] = (), rows: pq.Format = pq.Format.TEXT
+) -> Bound:
     """A statement whose parameters are written by place already."""
     name = b"hf_" + hashlib.blake2b(text.encode(), digest_size=12).hexdigest().encode()
-    return Bound(text.encode(), names, name)
+    return Bound(text.encode(), names, name, rows)
 
 
 def _text(value: Any) -> bytes | None:
@@ -87,9 +101,17 @@ def set_up(link: psycopg.Connection[Any]) -> None:
     """Make a new connection ready; nothing of this is the server's to remember."""
     assert isinstance(link, Link)
     link.adapters.register_loader("numeric", FloatLoader)
+    link.adapters.register_loader("numeric", _FloatBinaryLoader)
     link.wire = Wire(link)
     link.add_notice_handler(link.wire.heed)
     link.wire.direct = is_direct(link)
+
+
+class _FloatBinaryLoader(NumericBinaryLoader):
+    """As `FloatLoader`, for rows that are sent as bytes."""
+
+    def load(self, data: Buffer) -> float:  # type: ignore[override]
+        return float(super().load(data))
 
 
 class Wire:
@@ -245,13 +267,17 @@ class Wire:
 
     def _send(self, what: Bound, values: Values) -> None:
         if not self.prepares:
-            self._pg.send_query_params(what.text, values or None)
+            self._pg.send_query_params(
+                what.text, values or None, result_format=what.rows
+            )
         else:
             if what.prepared not in self._prepared:
                 self._pg.send_prepare(what.prepared, what.text)
                 self._prepared.add(what.prepared)
                 self._sent.append(what.prepared)
-            self._pg.send_query_prepared(what.prepared, values or None)
+            self._pg.send_query_prepared(
+                what.prepared, values or None, result_format=what.rows
+            )
         self._sent.append(b"")
         self.waiting += 1
         self.unpushed += 1

@@ -7,7 +7,8 @@ comparing vectors (`kinds/items`).
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import SupportsFloat
 
 from holdfast.integrations import extra
 
@@ -95,6 +96,11 @@ class Meanings:
     ) -> Vectors:
         return Vectors(
             self,
-            dict(zip(texts, made, strict=True)),
-            dict(zip(queries, asked, strict=True)),
+            dict(zip(texts, map(_plain, made), strict=True)),
+            dict(zip(queries, map(_plain, asked), strict=True)),
         )
+
+
+def _plain(vector: Iterable[SupportsFloat]) -> list[float]:
+    """A vector as numbers of Python's own; models give those of numpy, too."""
+    return [*map(float, vector)]
