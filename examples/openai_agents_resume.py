@@ -4,22 +4,17 @@
 
 The tool books a seat. The first process dies (kill -9) when the seat is booked and
 nobody has been told yet; a second one goes on. The model is scripted, so that this runs
-anywhere; like a real one it gives its call a new id each time it is asked. On holdfast
-the seat is booked once. On the SDK's own SQLiteSession, beside it, it is booked twice.
+anywhere; like a real one it gives its call a new id each time it is asked. On the SDK's
+own SQLiteSession the seat is booked twice. On holdfast it is booked once.
 """
 
 import asyncio
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
-import tempfile
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import _killed
 from agents import Agent, ModelResponse, RunConfig, Runner, SQLiteSession, Usage
 from agents import function_tool as tool
 from agents.memory import Session
@@ -34,35 +29,16 @@ import holdfast
 from holdfast.integrations.openai_agents import HoldfastSession
 
 
-def with_holdfast(folder: Path, after: Callable[[], None]) -> None:
-    """The seat is kept in the store, once for this place of the conversation."""
-
-    def keep(tx: holdfast.Transaction, seat: int) -> str:
-        return tx.tasks.create(f"Seat {seat}").id
-
-    with holdfast.open(folder / "agent.db") as store:
-        session = HoldfastSession("ada", store)
-
-        @tool
-        async def book(seat: int) -> str:
-            booking = await session.run_once("book", keep, seat)
-            after()
-            return f"booked as {booking}"
-
-        asyncio.run(talk(session, book))
-        print(f"holdfast: the seat was booked {len(store.tasks.list())} time(s)")
-
-
-def with_sqlite(folder: Path, after: Callable[[], None]) -> None:
-    """The same, with the SDK's own session and a table of one's own."""
+def with_sqlite(folder: Path, ends: _killed.Ends) -> None:
+    """The SDK's own session, and a table of one's own."""
     bookings = sqlite3.connect(folder / "bookings.db", isolation_level=None)
     bookings.execute("create table if not exists booking (seat)")
     session = SQLiteSession("ada", folder / "sessions.db")
 
     @tool
+    @ends
     async def book(seat: int) -> str:
         bookings.execute("insert into booking values (?)", (seat,))
-        after()
         return "booked"
 
     asyncio.run(talk(session, book))
@@ -70,6 +46,21 @@ def with_sqlite(folder: Path, after: Callable[[], None]) -> None:
     print(f"SQLiteSession: the seat was booked {times} time(s)")
     bookings.close()
     session.close()
+
+
+def with_holdfast(folder: Path, ends: _killed.Ends) -> None:
+    """The seat, the call and its output are one transaction of a store."""
+    with holdfast.open(folder / "agent.db") as store:
+        session = HoldfastSession("ada", store)
+
+        @tool
+        @ends
+        @session.tool_once
+        def book(tx: holdfast.Transaction, seat: int) -> str:
+            return f"booked as {tx.tasks.create(f'Seat {seat}').id}"
+
+        asyncio.run(talk(session, book))
+        print(f"holdfast: the seat was booked {len(store.tasks.list())} time(s)")
 
 
 async def talk(session: Session, book: Any) -> None:
@@ -110,24 +101,5 @@ class Scripted(Model):
         raise NotImplementedError
 
 
-def die() -> None:
-    """As a machine does that loses its power."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def main() -> None:
-    """Run each agent twice, in processes of their own; the first one dies."""
-    if len(sys.argv) > 1:
-        which, folder, end = sys.argv[1:]
-        agent = {"holdfast": with_holdfast, "sqlite": with_sqlite}[which]
-        agent(Path(folder), die if end == "dies" else lambda: None)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        for which in ("sqlite", "holdfast"):
-            for end in ("dies", "lives"):
-                command = [sys.executable, __file__, which, folder, end]
-                subprocess.run(command, check=end == "lives")
-
-
 if __name__ == "__main__":
-    main()
+    _killed.run(with_sqlite, with_holdfast)

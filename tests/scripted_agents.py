@@ -12,7 +12,7 @@ from openai.types.responses import (
 
 
 class ScriptedModel(Model):
-    """Gives one item an answer, in order, and keeps what it was shown."""
+    """Gives one item (or a list) an answer, in order, and keeps what it was shown."""
 
     def __init__(self, script):
         self.script = list(script)
@@ -20,9 +20,7 @@ class ScriptedModel(Model):
 
     async def get_response(self, system_instructions, input, *args, **kwargs):
         self.inputs.append(input)
-        return ModelResponse(
-            output=[self.script.pop(0)], usage=Usage(), response_id=None
-        )
+        return ModelResponse(output=self.next(), usage=Usage(), response_id=None)
 
     async def stream_response(self, system_instructions, input, *args, **kwargs):
         self.inputs.append(input)
@@ -31,7 +29,7 @@ class ScriptedModel(Model):
             created_at=0,
             model="scripted",
             object="response",
-            output=[self.script.pop(0)],
+            output=self.next(),
             tool_choice="auto",
             tools=[],
             parallel_tool_calls=False,
@@ -39,6 +37,10 @@ class ScriptedModel(Model):
         yield ResponseCompletedEvent(
             type="response.completed", response=response, sequence_number=0
         )
+
+    def next(self):
+        said = self.script.pop(0)
+        return said if isinstance(said, list) else [said]
 
 
 def says(text):
@@ -54,7 +56,7 @@ def says(text):
 
 def calls(name, arguments, call_id="call_1"):
     return ResponseFunctionToolCall(
-        id="fc_1",
+        id=f"fc_{call_id}",
         call_id=call_id,
         name=name,
         arguments=arguments,

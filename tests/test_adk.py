@@ -11,9 +11,9 @@ import time
 import warnings
 
 import pytest
+from google.adk import errors
 from google.adk.agents import LlmAgent
 from google.adk.apps.app import App, ResumabilityConfig
-from google.adk.errors import StaleSessionError
 from google.adk.errors.already_exists_error import AlreadyExistsError
 from google.adk.errors.session_not_found_error import SessionNotFoundError
 from google.adk.events.event import Event
@@ -25,9 +25,11 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 from google.adk.sessions.in_memory_session_service import InMemorySessionService
 from google.adk.sessions.session import Session
 from google.adk.sessions.sqlite_session_service import SqliteSessionService
+from google.adk.tools import FunctionTool, ToolContext
 from google.genai import types
 
 import holdfast
+import pages
 from conftest import place_on
 from cutting import Cut, Knife
 from driving import Driven
@@ -38,6 +40,7 @@ from killing import Worker
 
 WHO = {"app_name": "travel", "user_id": "ada"}
 TALK = {**WHO, "session_id": "s1"}
+StaleSessionError = getattr(errors, "StaleSessionError", ValueError)
 ID = HoldfastSessionService.id_of(**TALK)
 START = 1_750_000_000.25
 
@@ -514,6 +517,7 @@ def test_a_fork_under_an_id_of_adk_is_a_session_of_its_own(store, service):
     ]
 
 
+@pytest.mark.newer("the rules that ADK's own services have since 2.8")
 def test_it_does_what_adks_own_services_do(service, clock, loop, tmp_path):
     seed = random.randrange(10**6)
     print(f"seed {seed}")
@@ -638,47 +642,55 @@ class Scripted(BaseLlm):
     """A model that asks for a tool first, and then tells what came of it."""
 
     model: str = "scripted"
+    call: str | None = None
 
     async def generate_content_async(self, llm_request, stream=False):
         said = [part for content in llm_request.contents for part in content.parts]
         if answer := said[-1].function_response:
             part = types.Part(text=f"Seat {answer.response['seat']}.")
         else:
-            call = types.FunctionCall(name="book", args={"to": "Rome"})
+            call = types.FunctionCall(id=self.call, name="book", args={"to": "Rome"})
             part = types.Part(function_call=call)
         yield LlmResponse(content=types.Content(role="model", parts=[part]))
 
 
-async def travel(target, say, *, wait):
+async def travel(service, *tools, resumable=True, call=None, talk=TALK):
+    """Run an agent that books by a tool, or have it go on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what resumes is an experiment of ADK's
+        resuming = ResumabilityConfig(is_resumable=resumable)
+        agent = LlmAgent(name="agent", model=Scripted(call=call), tools=[*tools])
+        app = App(name="travel", root_agent=agent, resumability_config=resuming)
+        runner = Runner(app=app, session_service=service)
+        session = await service.get_session(**talk)
+        if session is None:
+            await service.create_session(**talk)
+            asked = {"new_message": types.UserContent("Book Rome")}
+        else:
+            asked = {"invocation_id": session.events[-1].invocation_id}
+        run = runner.run_async(user_id="ada", session_id=talk["session_id"], **asked)
+        return [one async for one in run]
+
+
+async def travel_once(target, say, *, wait):
     """Run an agent whose tool books a seat in the store, once for each call of it."""
     with holdfast.open(target) as store:
         service = HoldfastSessionService(store)
+        once = service.tool_once(book)
 
-        async def book(to: str, tool_context) -> dict:
-            key = f"{ID}:{tool_context.function_call_id}"
-            seat = await store.aio.run(booked, to, once=key)
-            say(f"{key} {seat['seat']}")
+        @functools.wraps(once)
+        async def told(**given):
+            seat = await once(**given)
+            say(seat["seat"])
             if wait:
                 await asyncio.Event().wait()
             return seat
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what resumes is an experiment of ADK's
-            resuming = ResumabilityConfig(is_resumable=True)
-            agent = LlmAgent(name="agent", model=Scripted(), tools=[book])
-            app = App(name="travel", root_agent=agent, resumability_config=resuming)
-            runner = Runner(app=app, session_service=service)
-            session = await service.get_session(**TALK)
-            if session is None:
-                await service.create_session(**TALK)
-                asked = {"new_message": types.UserContent("Book Rome")}
-            else:
-                asked = {"invocation_id": session.events[-1].invocation_id}
-            run = runner.run_async(user_id="ada", session_id="s1", **asked)
-            return [one async for one in run]
+        return await travel(service, told)
 
 
-def booked(tx, to):
+def book(tx, to: str) -> dict:
+    """Book a seat."""
     task = tx.tasks.create(f"Fly to {to}")
     return {"seat": f"4A of {task.id}"}
 
@@ -686,23 +698,85 @@ def booked(tx, to):
 @pytest.mark.parametrize("engine", ["file", "postgres"])
 def test_an_agent_that_is_killed_in_its_tool_goes_on_and_books_once(engine, tmp_path):
     with place_on(engine, tmp_path) as target:
-        worker = Worker(lambda say: asyncio.run(travel(target, say, wait=True)))
+        worker = Worker(lambda say: asyncio.run(travel_once(target, say, wait=True)))
         try:
             worker.wait_for(1)
             (first,) = worker.kill()
         finally:
             worker.close()
         told = []
-        asyncio.run(travel(target, told.append, wait=False))
+        asyncio.run(travel_once(target, told.append, wait=False))
         assert told == [first]  # the same call, and the same seat
         with holdfast.open(target) as store:
             assert len(store.tasks.list()) == 1
             said = [*store.sessions.history(ID)]
             roles = ["user", "assistant", "tool", "assistant", "event"]
             assert [message.role for message in said] == roles
-            assert said[3].content == f"Seat {first.partition(' ')[2]}."
+            assert said[3].content == f"Seat {first}."
             assert calls_in(said[1]) == answers_in(said[2])
             assert store.check().problems == ()
+
+
+def test_on_adks_own_sessions_it_would_book_twice():
+    example = pages.ROOT / "examples" / "adk_resume.py"
+    done = subprocess.run(
+        [sys.executable, example], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        "SqliteSessionService: the seat was booked 2 time(s)",
+        "holdfast: the seat was booked 1 time(s)",
+    ]
+
+
+class Death(BaseException):
+    """What nobody catches, as little as a process its end."""
+
+
+def test_a_tool_outside_has_one_key_at_each_try(loop):
+    keys = []
+
+    async def book(key, to: str, context: ToolContext) -> dict:
+        """Book a seat."""
+        keys.append(key)
+        assert context.session.id == "s1"
+        if len(keys) == 1:
+            raise Death
+        return {"seat": f"{to} 4A"}
+
+    with holdfast.open(":memory:") as store:
+        service = HoldfastSessionService(store)
+        tool = FunctionTool(service.tool_once(book))
+        assert tool.description == "Book a seat."
+        declared = tool._get_declaration().model_dump_json()
+        assert '"to"' in declared
+        assert '"key"' not in declared
+        assert "context" not in declared
+        with pytest.raises(Death):
+            loop.run_until_complete(travel(service, tool))
+        loop.run_until_complete(travel(service, tool))
+        assert keys[0] == keys[1]
+        (task,) = store.tasks.list()
+        assert (task.id, task.status) == (keys[0], "completed")
+        assert task.result == {"seat": "Rome 4A"}
+
+
+def test_calls_of_two_sessions_are_two_whatever_their_ids(loop):
+    with holdfast.open(":memory:") as store:
+        service = HoldfastSessionService(store)
+        tool = service.tool_once(book)
+        for id in ("s1", "s2"):
+            talk = {**TALK, "session_id": id}
+            loop.run_until_complete(travel(service, tool, call="c1", talk=talk))
+        assert len(store.tasks.list()) == 2
+
+
+def test_an_app_that_cannot_resume_is_told_so(loop):
+    with holdfast.open(":memory:") as store:
+        service = HoldfastSessionService(store)
+        tool = service.tool_once(book)
+        with pytest.raises(Refused, match="ResumabilityConfig"):
+            loop.run_until_complete(travel(service, tool, resumable=False))
+        assert list(store.tasks.list()) == []
 
 
 def test_without_adk_it_says_how_to_install_it():

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import json
+import subprocess
 import sys
 import uuid
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import holdfast
+import pages
 import scripted_claude
 from conftest import ENGINES, FACES, place_on
 from driving import Driven
@@ -506,6 +508,17 @@ async def talk(target, program, prompt, **options):
             last = message
         assert isinstance(last, ResultMessage)
         return last.session_id
+
+
+def test_with_transcripts_in_files_it_would_book_twice():
+    example = pages.ROOT / "examples" / "claude_resume.py"
+    done = subprocess.run(
+        [sys.executable, example], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == [
+        "files: the seat was booked 2 time(s)",
+        "holdfast: the seat was booked 1 time(s)",
+    ], done.stderr
 
 
 # Older SDKs leave a stream of theirs open.

@@ -6,7 +6,18 @@ import subprocess
 import sys
 
 import pytest
-from agents import Agent, RunConfig, Runner, SQLiteSession, function_tool
+from agents import (
+    Agent,
+    RunConfig,
+    RunContextWrapper,
+    Runner,
+    RunState,
+    SQLiteSession,
+    ToolGuardrailFunctionOutput,
+    UserError,
+    function_tool,
+    tool_output_guardrail,
+)
 from agents.extensions.memory import AdvancedSQLiteSession
 from agents.memory import Session, SessionSettings
 
@@ -443,43 +454,238 @@ def test_a_streamed_run_is_kept_alike(memory):
 # What a tool does.
 
 
-def keep(tx, seat):
+class Dying(HoldfastSession):
+    """A session whose process dies when its tools are done, before it adds the turn."""
+
+    def __init__(self, id, store, turns=0):
+        super().__init__(id, store)
+        self.turns = turns
+
+    async def add_items(self, items):
+        if any(item.get("type") == "function_call_output" for item in items):
+            self.turns -= 1
+            if self.turns < 0:
+                raise ConnectionResetError
+        await super().add_items(items)
+
+
+def book(tx, seat: int) -> str:
+    """Book a seat."""
     return tx.tasks.create(f"Seat {seat}").id
 
 
-def test_a_tool_that_is_called_again_does_it_once(open_session, run, store):
-    run(open_session().add_items(turn(1)[:1]))
-    first = run(open_session().run_once("book", keep, 4))
-    assert run(open_session().run_once("book", keep, 4)) == first
-    assert [task.id for task in store.tasks.list()] == [first]
+def call(seat, id):
+    return calls("book", f'{{"seat": {seat}}}', id)
 
 
-def test_it_is_done_again_where_the_call_is_another_one(open_session, run, store):
+async def talk(session, script, said=(), function=book, *, state=None, **options):
+    """Have an agent go on, whose tool runs once; its result, and what it was shown."""
+    tool = function_tool(
+        session.tool_once(function), failure_error_function=None, **options
+    )
+    model = ScriptedModel(script)
+    agent = Agent("Clerk", model=model, tools=[tool])
+    said = await RunState.from_json(agent, state) if state else list(said)
+    if state:
+        said.approve(said.get_interruptions()[0])
+    result = await Runner.run(agent, said, session=session, run_config=UNTRACED)
+    return result, model.inputs
+
+
+ASKED = {"role": "user", "content": "Book seat 4."}
+
+
+def names(items):
+    """Which items they are: the ids of calls and outputs, the roles of the others."""
+    return [item.get("call_id") or item["role"] for item in items]
+
+
+def test_a_tool_that_runs_once_is_shown_as_what_it_takes(memory, run):
+    def book(tx, ctx: RunContextWrapper[str], seat: int, row: int = 4) -> str:
+        """Book a seat.
+
+        Args:
+            seat: Its number.
+        """
+        return f"{ctx.context}: {tx.tasks.create(f'{row} {seat}').description}"
+
+    session = HoldfastSession("ada", memory)
+    tool = function_tool(session.tool_once(book), strict_mode=False)
+    assert (tool.name, tool.description) == ("book", "Book a seat.")
+    assert list(tool.params_json_schema["properties"]) == ["seat", "row"]
+    assert tool.params_json_schema["required"] == ["seat"]
+    model = ScriptedModel([call(7, "c1"), says("Done.")])
+    agent = Agent("Clerk", model=model, tools=[tool])
+    run(Runner.run(agent, "Hi", session=session, context="Ada", run_config=UNTRACED))
+    assert model.inputs[1][-1]["output"] == "Ada: 4 7"
+
+
+def test_what_a_killed_run_did_is_told_to_the_next(open_session, run, store):
+    dying = Dying("ada", open_session()._store)
+    with pytest.raises(ConnectionResetError):
+        run(talk(dying, [call(4, "c1")], [ASKED]))
+    (task,) = store.tasks.list()
+    _, (shown,) = run(talk(open_session(), [says("Done.")]))
+    assert names(shown) == ["user", "c1", "c1"]
+    assert shown[2]["output"] == task.id
+    said = [message.role for message in store.sessions.history("ada")]
+    assert said == ["user", "assistant", "tool", "assistant"]
+    run(talk(open_session(), [call(4, "c1"), says("Done.")]))  # it is another call
+    assert len(store.tasks.list()) == 2
+
+
+def test_a_call_is_told_in_the_transaction_of_its_effect(memory, run):
+    before = memory.moment()
+    with pytest.raises(ConnectionResetError):
+        run(talk(Dying("ada", memory), [call(4, "c1")], [ASKED]))
+    moments = {}
+    for change in memory.journal.read(before):
+        moments.setdefault(change.moment, set()).add(change.kind)
+    assert list(moments.values())[-1] >= {"task", "message"}
+
+
+def test_a_turn_of_which_calls_are_told_is_kept_as_the_sdk_has_it(
+    open_session, run, store
+):
+    turn = [says("I book them."), call(4, "c1"), call(4, "c2"), call(5, "c3")]
     session = open_session()
-    done = {run(session.run_once("book", keep, 4))}
-    for step in (turn(1)[:1], turn(1)[1:], turn(1)[:1]):
-        run(session.add_items(step))
-        for name, seat in (("book", 4), ("book", 5), ("other", 4)):
-            done.add(run(session.run_once(name, keep, seat)))
-        run(session.pop_item())
-        run(session.add_items(step[-1:]))  # the same words, and another message
-        done.add(run(session.run_once("book", keep, 4)))
-    run(session.create_branch_from_turn(2, "tea"))
-    done.add(run(session.run_once("book", keep, 4)))
-    assert len(done) == len(store.tasks.list()) == 14
+    _, (_, shown) = run(talk(session, [turn, says("Done.")], [ASKED]))
+    assert run(session.get_items())[:-1] == shown
+    assert names(shown) == ["user", "assistant", *("c1", "c2", "c3") * 2]
+    booked = [task.description for task in store.tasks.list()]
+    assert sorted(booked) == ["Seat 4", "Seat 4", "Seat 5"]
+    assert session._keys == {}  # it does not grow
 
 
-def test_a_tool_that_fails_is_not_done(open_session, run, store):
-    def fail(tx):
+def test_a_streamed_run_that_is_killed_later_has_kept_its_turns(memory, run):
+    async def stream(session, script, said):
+        tool = function_tool(session.tool_once(book), failure_error_function=None)
+        model = ScriptedModel(script)
+        agent = Agent("Clerk", model=model, tools=[tool])
+        run = Runner.run_streamed(agent, said, session=session, run_config=UNTRACED)
+        async for _ in run.stream_events():
+            pass
+        return model.inputs
+
+    dying = Dying("ada", memory, turns=1)
+    with pytest.raises(ConnectionResetError):
+        run(stream(dying, [call(4, "c1"), call(5, "c2")], [ASKED]))
+    session = HoldfastSession("ada", memory)
+    (shown,) = run(stream(session, [says("Done.")], []))
+    assert names(shown) == ["user", "c1", "c1", "c2", "c2"]
+    assert len(memory.tasks.list()) == 2
+
+
+def test_what_others_said_meanwhile_comes_behind(open_session, run, store):
+    other = open_session()
+
+    class Interrupted(HoldfastSession):
+        async def add_items(self, items):
+            if len(items) > 1:
+                await other.add_items([{"role": "user", "content": "Hurry!"}])
+            await super().add_items(items)
+
+    session = Interrupted("ada", other._store)
+    turn = [says("I book them."), call(4, "c1"), call(4, "c2")]
+    run(talk(session, [turn, says("Done.")], [ASKED]))
+    told = ["assistant", *("c1", "c2") * 2]
+    assert names(run(other.get_items())) == ["user", *told, "user", "assistant"]
+
+
+def test_what_is_still_being_said_stays_where_it_is(memory, run):
+    session = HoldfastSession("ada", memory)
+    with pytest.raises(ConnectionResetError):
+        run(talk(Dying("ada", memory), [[call(4, "c1"), call(5, "c2")]], [ASKED]))
+    turn = run(session.get_items())
+    first, second = turn[1:3], turn[3:]
+    run(session.add_items(first))
+    assert run(session.get_items()) == [ASKED, *first, *second]
+    session._keys = {second[0]["call_id"]: ""}
+    with memory.sessions.reply("ada") as reply:
+        reply.add("Hm")
+        run(session.add_items(second))
+    said = run(session.get_items())
+    assert names(said) == [*names(turn), "assistant", *names(second)]
+
+
+def test_a_tool_whose_output_is_guarded_is_done_once_and_not_told(memory, run):
+    @tool_output_guardrail
+    def guard(data):
+        return ToolGuardrailFunctionOutput.reject_content("secret")
+
+    options = {"tool_output_guardrails": [guard]}
+    turn = [[call(4, "c1"), call(4, "c2")]]
+    with pytest.raises(ConnectionResetError):
+        run(talk(Dying("ada", memory), turn, [ASKED], **options))
+    session = HoldfastSession("ada", memory)
+    assert run(session.get_items()) == [ASKED]
+    again = calls("book", '{"seat":4}', "c3")
+    run(talk(session, [[again, call(4, "c4"), call(5, "c5")], says("Ok")], **options))
+    assert len(memory.tasks.list()) == 3
+    outputs = [item.get("output", "secret") for item in run(session.get_items())]
+    assert set(outputs) == {"secret"}
+    for _ in range(2):  # a model that does not give its calls ids of their own
+        run(talk(session, [call(6, "c1"), says("Ok")], [ASKED], **options))
+    turns = ["user", "c1", "c1", "assistant"] * 2
+    assert names(run(session.get_items()))[-8:] == turns
+
+
+def test_a_tool_outside_has_the_same_key_when_the_model_asks_anew(memory, run):
+    keys = []
+
+    async def book(key, seat: int) -> str:
+        keys.append(key)
+        if len(keys) < 3:
+            raise ConnectionResetError
+        return f"{len(keys)}"
+
+    session = HoldfastSession("ada", memory)
+    for script, said in (([call(4, "c1")], [ASKED]), ([call(4, "c2")], [])):
+        with pytest.raises(UserError):
+            run(talk(HoldfastSession("ada", memory), script, said, book))
+    run(talk(session, [call(4, "c3"), call(4, "c4"), says("Ok")], (), book))
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+    assert [task.status for task in memory.tasks.list()] == ["completed"] * 2
+
+
+def test_a_state_that_is_resumed_twice_does_it_once(memory, run):
+    session, options = HoldfastSession("ada", memory), {"needs_approval": True}
+    turn = [call(4, "c1"), says("If I may.")]
+    result, _ = run(talk(session, [turn], [ASKED], **options))
+    state = result.to_state().to_json()
+    for kind in (Dying, HoldfastSession):
+        talked = talk(kind("ada", memory), [says("Ok")], state=state, **options)
+        try:
+            run(talked)
+        except ConnectionResetError:
+            assert kind is Dying
+    assert len(memory.tasks.list()) == 1
+    turn = ["c1", "assistant", "c1"]
+    assert names(run(session.get_items())) == ["user", *turn, "assistant"]
+
+
+def test_a_tool_that_fails_has_told_and_done_nothing(memory, run):
+    def book(tx, seat: int) -> str:
         tx.tasks.create("Seat 4")
         raise LookupError
 
-    run(open_session().add_items(turn(1)))
-    for _ in range(2):
-        with pytest.raises(LookupError):
-            run(open_session().run_once("book", fail))
-    assert list(store.tasks.list()) == []
-    assert run(open_session().run_once("book", keep, 4))
+    session = HoldfastSession("ada", memory)
+    with pytest.raises(UserError):
+        run(talk(session, [call(4, "c1")], [ASKED], book))
+    assert run(session.get_items()) == [ASKED]
+    assert list(memory.tasks.list()) == []
+
+
+def test_a_branch_has_calls_of_its_own(memory, run):
+    session = HoldfastSession("ada", memory)
+    run(talk(session, [call(4, "c1"), says("Ok")], [ASKED]))
+    run(session.create_branch_from_turn(1, "tea"))
+    run(talk(session, [call(4, "c1"), says("Ok")], [ASKED]))
+    assert len(memory.tasks.list()) == 2
+    run(session.delete_branch("tea", force=True))
+    session.branch = "tea"
+    with pytest.raises((NotFound, UserError)):
+        run(talk(session, [call(4, "c1")]))
 
 
 def test_an_agent_that_is_killed_in_a_tool_goes_on_and_books_once():

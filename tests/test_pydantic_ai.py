@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import functools
 import subprocess
 import sys
 import threading
@@ -12,7 +13,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic_ai import Agent, ModelRetry, RunContext
+from pydantic_ai import (
+    Agent,
+    ApprovalRequired,
+    DeferredToolRequests,
+    DeferredToolResults,
+    ModelRetry,
+    RunContext,
+)
 from pydantic_ai.messages import (
     BinaryContent,
     DocumentUrl,
@@ -33,6 +41,7 @@ from pydantic_ai.models.test import TestModel
 from pydantic_ai.usage import RequestUsage
 
 import holdfast
+import pages
 from faced import Faced
 from holdfast.errors import AlreadyExists, NotStorable
 from holdfast.integrations._pydantic_messages import _draft_of, _together
@@ -334,39 +343,51 @@ def test_each_step_of_a_run_can_be_kept(store):
     assert len(said) > 4
 
 
-def booking_agent(store: Any, asked: list[int], on_call: Any) -> Agent[None, str]:
-    """An agent whose scripted model books a seat by a tool, and then says so."""
+def scripted(asked: list[int], *calls: ToolCallPart) -> FunctionModel:
+    """A model that makes some calls of tools at once, and then says that it is done."""
 
     def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         asked.append(len(messages))
-        if isinstance(messages[-1].parts[-1], ToolReturnPart):
-            return ModelResponse(parts=[TextPart("Booked")])
-        return ModelResponse(parts=[ToolCallPart("book", {"seat": 4}, "c1")])
+        if isinstance(messages[-1].parts[-1], UserPromptPart):
+            return ModelResponse(parts=[*calls])
+        return ModelResponse(parts=[TextPart("Booked")])
 
-    agent = Agent(FunctionModel(model))
-
-    @agent.tool
-    def book(context: RunContext[None], seat: int) -> str:
-        task = store.run(_book, seat, once=context.tool_call_id)
-        on_call()
-        return task
-
-    return agent
+    return FunctionModel(model)
 
 
-def _book(tx: Any, seat: int) -> str:
+SEAT = ToolCallPart("book", {"seat": 4}, "c1")
+KINDS = ["request", "response", "request", "response"]
+
+
+def book(tx: Any, seat: int) -> str:
+    """Book a seat."""
     return tx.tasks.create(f"Seat {seat}").description
 
 
-async def _keep_each_step(agent: Any, history: Any, said: str | None) -> str:
-    async with agent.iter(said, message_history=await history.amessages()) as steps:
-        async for _ in steps:
-            await history.aextend(steps.all_messages())
-    await history.aextend(steps.all_messages())
-    return steps.result.output
+async def go_on(
+    history: Any, agent: Any, said: str | None = None, **options: Any
+) -> Any:
+    """Run an agent on what was kept, and keep what is new at the end, as one does."""
+    there = await history.amessages()
+    result = await agent.run(said, message_history=there, **options)
+    await history.aextend(result.new_messages())
+    return result.output
 
 
 def test_a_run_that_is_killed_in_its_tool_goes_on_from_there(path):
+    def agent_on(history: Any, asked: list[int], on_call: Any) -> Agent[None, str]:
+        agent = Agent(scripted(asked, SEAT))
+        once = history.tool_once(book)
+
+        @agent.tool
+        @functools.wraps(once)
+        async def told(*args: Any, **kwargs: Any) -> Any:
+            result = await once(*args, **kwargs)
+            on_call()
+            return result
+
+        return agent
+
     def work(say):
         with holdfast.open(path) as store:
 
@@ -374,8 +395,8 @@ def test_a_run_that_is_killed_in_its_tool_goes_on_from_there(path):
                 say("booked")
                 threading.Event().wait()
 
-            agent = booking_agent(store, [], on_call)
-            asyncio.run(_keep_each_step(agent, HoldfastHistory(store, "talk"), "Book"))
+            history = HoldfastHistory(store, "talk")
+            asyncio.run(go_on(history, agent_on(history, [], on_call), "Book"))
 
     worker = Worker(work)
     worker.wait_for(1)
@@ -383,16 +404,127 @@ def test_a_run_that_is_killed_in_its_tool_goes_on_from_there(path):
     asked: list[int] = []
     with holdfast.open(path) as store:
         history = HoldfastHistory(store, "talk")
-        assert [message.kind for message in history.messages()] == [
-            *("request", "response")
-        ]
-        agent = booking_agent(store, asked, lambda: None)
-        assert asyncio.run(_keep_each_step(agent, history, None)) == "Booked"
+        assert [message.kind for message in history.messages()] == KINDS[:2]
+        agent = agent_on(history, asked, lambda: None)
+        assert asyncio.run(go_on(history, agent)) == "Booked"
         assert asked == [3]
         assert [task.description for task in store.tasks.list()] == ["Seat 4"]
-        assert [message.kind for message in history.messages()] == [
-            *("request", "response", "request", "response")
-        ]
+        assert [message.kind for message in history.messages()] == KINDS
+
+
+def test_with_messages_in_a_file_it_would_book_twice():
+    example = pages.ROOT / "examples" / "pydantic_ai_resume.py"
+    done = subprocess.run(
+        [sys.executable, example], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        "messages in a file: the seat was booked 2 time(s)",
+        "holdfast: the seat was booked 1 time(s)",
+    ]
+
+
+def test_what_a_run_has_said_is_kept_with_what_its_tool_does(store, loop):
+    history = history_on(store)
+
+    def book(tx: Any, context: RunContext[str], seat: int) -> str:
+        """Book a seat.
+
+        Args:
+            seat: Its number.
+        """
+        return tx.tasks.create(f"Seat {seat} for {context.deps}").description
+
+    other = ToolCallPart("book", {"seat": 4}, "c2")
+    agent = Agent(scripted([], SEAT, other), deps_type=str)
+    agent.tool(history.on.tool_once(book), require_parameter_descriptions=True)
+    before = store.moment()
+    loop.run_until_complete(go_on(history.on, agent, "Book", deps="Ada"))
+    changes = [*store.journal.read(before)]
+    first = {one.kind for one in changes if one.moment == changes[0].moment}
+    assert first >= {"message", "task"}
+    assert [message.kind for message in history.call("messages")] == KINDS
+    booked = [task.description for task in store.tasks.list()]
+    assert booked == ["Seat 4 for Ada"] * 2
+
+
+def test_a_tool_outside_has_one_key_at_each_try_and_is_kept_before(store, loop):
+    history = history_on(store)
+    keys: list[str] = []
+
+    async def pay(key: str, seat: int) -> str:
+        keys.append(key)
+        kinds = [message.kind for message in await history.on.amessages()]
+        assert kinds == KINDS[:2]
+        if len(keys) == 1:
+            raise ConnectionResetError
+        return "paid"
+
+    agent = Agent(scripted([], ToolCallPart("pay", {"seat": 4}, "c1")))
+    agent.tool(history.on.tool_once(pay))
+    with pytest.raises(ConnectionResetError):
+        loop.run_until_complete(go_on(history.on, agent, "Pay"))
+    assert loop.run_until_complete(go_on(history.on, agent)) == "Booked"
+    history.call("clear")
+    assert loop.run_until_complete(go_on(history.on, agent, "Pay")) == "Booked"
+    assert keys[0] == keys[1] != keys[2]
+    assert {task.status for task in store.tasks.list()} == {"completed"}
+
+
+def test_a_call_that_is_approved_twice_is_done_once(store, loop):
+    history = history_on(store)
+    agent = Agent(scripted([], SEAT), output_type=[str, DeferredToolRequests])
+    agent.tool(history.on.tool_once(book), requires_approval=True)
+    loop.run_until_complete(go_on(history.on, agent, "Book"))
+    kept = history.call("messages")
+    for _ in range(2):
+        approved = DeferredToolResults(approvals={"c1": True})
+        run = agent.run(message_history=kept, deferred_tool_results=approved)
+        assert loop.run_until_complete(run).output == "Booked"
+    assert len(store.tasks.list()) == 1
+
+
+def test_a_tool_that_waits_for_approval_has_not_failed(store, loop):
+    history = history_on(store)
+
+    def pay(key: str, context: RunContext[None], seat: int) -> str:
+        asyncio.run(asyncio.sleep(0))  # it has a thread of its own
+        if not context.tool_call_approved:
+            raise ApprovalRequired
+        return "paid"
+
+    outputs = [str, DeferredToolRequests]
+    agent = Agent(scripted([], ToolCallPart("pay", {"seat": 4})), output_type=outputs)
+    agent.tool(history.on.tool_once(pay))
+    waiting = loop.run_until_complete(go_on(history.on, agent, "Pay"))
+    (task,) = store.tasks.list()
+    assert task.status == "waiting"
+    approved = DeferredToolResults(approvals={waiting.approvals[0].tool_call_id: True})
+    run = go_on(history.on, agent, deferred_tool_results=approved)
+    assert loop.run_until_complete(run) == "Booked"
+    assert store.tasks.get(task.id).result == "paid"
+
+
+def test_only_what_is_new_in_a_run_is_kept_by_its_tool(loop):
+    with holdfast.open(":memory:") as store:
+        history = HoldfastHistory(store, "talk")
+        agent = Agent(scripted([], SEAT))
+        agent.tool(history.tool_once(book))
+        before = [request(prompt("In short")), response(TextPart("so far"))]
+        loop.run_until_complete(agent.run("Book", message_history=before))
+        assert [message.kind for message in history.messages()] == KINDS[:2]
+
+
+def test_a_tool_that_asks_for_another_try_has_done_nothing(store, loop):
+    history = history_on(store)
+
+    def book(tx: Any, seat: int) -> str:
+        tx.tasks.create(f"Seat {seat}")
+        raise ModelRetry("Another seat, please")
+
+    agent = Agent(scripted([], SEAT))
+    agent.tool(history.on.tool_once(book))
+    assert loop.run_until_complete(go_on(history.on, agent, "Book")) == "Booked"
+    assert list(store.tasks.list()) == []
 
 
 def test_bytes_come_back_as_they_were(store):

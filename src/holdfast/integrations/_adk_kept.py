@@ -25,11 +25,13 @@ from holdfast.kinds.sessions import Sessions
 from holdfast.transaction import OpenTransaction
 
 with extra("adk"):
-    from google.adk.errors import StaleSessionError
+    from google.adk import errors
     from google.adk.errors.already_exists_error import AlreadyExistsError
     from google.adk.sessions.base_session_service import GetSessionConfig
     from google.adk.sessions.state import State
 
+_StaleSession = getattr(errors, "StaleSessionError", ValueError)
+"""ADK has its own kind of `ValueError` for it since 2.7."""
 Values: TypeAlias = dict[str, Any]
 Place: TypeAlias = tuple[tuple[str, ...], str]
 """Where a state is: the namespace and the key of an item."""
@@ -250,9 +252,9 @@ def _changed(tx: OpenTransaction, place: Place, delta: Values) -> Values:
     return state
 
 
-def stale(session: str) -> StaleSessionError:
+def stale(session: str) -> ValueError:
     """The error for a copy of a session that others have added to."""
-    return StaleSessionError(
+    return _StaleSession(
         f"Session {session} was added to since it was read; nothing was written: get "
         "it again before you append to it."
     )

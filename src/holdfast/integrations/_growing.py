@@ -1,6 +1,7 @@
 """A session that begins with its first message, through either face of a store.
 
-Answers for: reading all of it, adding to it, emptying it, whether it is there or not.
+Answers for: reading all of it, adding to it, emptying it, whether it is there or not;
+having one of its messages again.
 Leaves to others: what its messages are (each framework's module).
 Always holds: what one call adds is one transaction.
 """
@@ -51,7 +52,7 @@ class Growing:
         try:
             self._sync.sessions.extend(self.id, drafts)
         except NotFound:
-            self._sync.run(_begin, self.id, drafts)
+            self._sync.run(begin, self.id, drafts)
 
     async def aextend(self, drafts: Drafts) -> None:
         """As `extend`, awaited."""
@@ -60,7 +61,7 @@ class Growing:
         try:
             await self._aio.sessions.extend(self.id, drafts)
         except NotFound:
-            await self._aio.run(_begin, self.id, drafts)
+            await self._aio.run(begin, self.id, drafts)
 
     def clear(self) -> None:
         """Take all messages off. Raises `Held`."""
@@ -81,10 +82,22 @@ class Growing:
         return self._store.aio if isinstance(self._store, Store) else self._store
 
 
-def _begin(tx: OpenTransaction, id: str, drafts: Drafts) -> None:
+def begin(tx: OpenTransaction, id: str, drafts: Drafts) -> None:
     """Add to a session that was not there before; another may have begun it since."""
     try:
         tx.sessions.get(id)
     except NotFound:
         tx.sessions.create(id=id)
     tx.sessions.extend(id, drafts)
+
+
+def copied(message: Message) -> dict[str, Any]:
+    """A message as `sessions.extend` takes it, to be there again as it was."""
+    return {
+        "id": message.id,
+        "role": message.role,
+        "content": message.content,
+        "metadata": message.metadata,
+        "created_at": message.created_at,
+        "partial": message.partial,
+    }

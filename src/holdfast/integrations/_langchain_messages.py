@@ -53,20 +53,29 @@ _LIMITS = Limits()
 
 
 class _Known(msgspec.Struct, frozen=True):
-    """A class of messages: its role in a session, and its fields' defaults."""
+    """A class of messages: its role in a session, and its fields' defaults.
+
+    `blank` is a message of it with nothing but these, of which those in `mutable` are
+    never shared.
+    """
 
     form: type[BaseMessage]
     type: str
     role: str
     defaults: dict[str, Any]
+    mutable: dict[str, Any]
+    blank: BaseMessage
 
     def made(self, given: dict[str, Any]) -> BaseMessage:
         """A message of these fields, which were checked when it was first made."""
-        fields = {
-            name: default.copy() if isinstance(default, (dict, list)) else default
-            for name, default in self.defaults.items()
+        fresh = {
+            name: default.copy()
+            for name, default in self.mutable.items()
+            if name not in given
         }
-        return self.form.model_construct(set(given), **(fields | given))
+        message = self.blank.model_copy(update=fresh | given)
+        message.model_fields_set.difference_update(fresh)
+        return message
 
 
 def _known(role: str, form: type[BaseMessage]) -> _Known:
@@ -75,7 +84,10 @@ def _known(role: str, form: type[BaseMessage]) -> _Known:
         for name, field in form.model_fields.items()
         if name not in _APART and not field.is_required()
     }
-    return _Known(form, form.model_fields["type"].default, role, defaults)
+    mutable = {k: v for k, v in defaults.items() if isinstance(v, (dict, list))}
+    blank = form.model_construct(set(), content="", **defaults)
+    type = form.model_fields["type"].default
+    return _Known(form, type, role, defaults, mutable, blank)
 
 
 _KNOWN: dict[type[BaseMessage], _Known] = {

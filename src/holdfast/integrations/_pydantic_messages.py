@@ -74,6 +74,15 @@ def is_from(session: str, message: ModelMessage) -> bool:
     return False
 
 
+def id_of(message: ModelMessage) -> str:
+    """The id of a message in the session that it is from, or is added to."""
+    match message.metadata:
+        case {"holdfast": {"id": str(id)}}:
+            return id
+    (draft,) = drafts_of([message])
+    return str(draft["id"])
+
+
 def messages_of(messages: Iterable[Message]) -> list[ModelMessage]:
     """A session's messages as pydantic-ai's; also those that came from elsewhere."""
     names: dict[str, str] = {}

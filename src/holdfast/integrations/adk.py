@@ -1,15 +1,19 @@
 """Google ADK: its sessions and their state, kept as sessions of a store.
 
-Answers for: a session service that ADK's runners take, whole.
+Answers for: a session service that ADK's runners take, whole; what a tool does, done
+once.
 Leaves to others: what is in the store, and when it may change (`_adk_kept`), how an
 event reads as a message (`_adk_events`).
 Always holds: a copy of a session that ADK has knows how far it goes.
 """
 
 import json
+from collections.abc import Callable
+from inspect import BoundArguments, Parameter
+from typing import Any
 
 from holdfast.astore import AsyncStore
-from holdfast.errors import AlreadyExists, Conflict, NotFound
+from holdfast.errors import AlreadyExists, Conflict, NotFound, Refused
 from holdfast.integrations import extra
 from holdfast.integrations._adk_events import event_of, id_of, message_of, time_of
 from holdfast.integrations._adk_kept import (
@@ -30,6 +34,14 @@ from holdfast.integrations._adk_kept import (
     tag_of,
     values_of,
 )
+from holdfast.integrations._once import (
+    Call,
+    Effect,
+    adone,
+    effect_of,
+    key_of,
+    tool_of,
+)
 from holdfast.kinds.session_records import Message
 from holdfast.kinds.session_records import Session as Kept
 from holdfast.store import Store
@@ -45,6 +57,7 @@ with extra("adk"):
         ListSessionsResponse,
     )
     from google.adk.sessions.session import Session
+    from google.adk.tools.tool_context import ToolContext
 
 
 class HoldfastSessionService(BaseSessionService):
@@ -155,6 +168,22 @@ class HoldfastSessionService(BaseSessionService):
             return event
         return await super().append_event(session, event)
 
+    def tool_once(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What a tool does, done once for each call, also if ADK makes it again.
+
+        It stands right above `def`. The first parameter of the function is `tx`, if
+        what it does is in the store, or `key`, if it is outside; the model is not shown
+        it. Raises `WrongType` for another function; the tool raises `Refused` in an app
+        that is not resumable.
+        """
+        effect = effect_of(function)
+
+        async def call(context: ToolContext, given: BoundArguments) -> Any:
+            key = key_of(effect.name, *_place_of(effect, context))
+            return await adone(self._store, Call(effect, key, given))
+
+        return tool_of(effect, call, _context_in(effect), awaited=True)
+
     async def _listed(self, tag: str) -> list[Listed]:
         """Sessions with a tag, each with its newest message, read page by page."""
         found: list[Listed] = []
@@ -170,6 +199,26 @@ class HoldfastSessionService(BaseSessionService):
 
 
 _NONE = GetSessionConfig(num_recent_events=0)
+
+
+def _context_in(effect: Effect) -> Parameter:
+    """By which parameter ADK hands a tool its context: the user's, or one of ours."""
+    theirs = effect.takes.parameters.values()
+    ours = Parameter("tool_context", Parameter.KEYWORD_ONLY, annotation=ToolContext)
+    return next((one for one in theirs if one.annotation is ToolContext), ours)
+
+
+def _place_of(effect: Effect, context: ToolContext) -> tuple[str, str]:
+    """Where a call stands: its session, and the id that it has there."""
+    if not context.get_invocation_context().is_resumable:
+        raise Refused(
+            f"tool {effect.name!r}: its app is not resumable, and would ask its model "
+            "anew after a crash, for what is another call then; nothing was done: give "
+            "the App resumability_config=ResumabilityConfig(is_resumable=True)"
+        )
+    session, id = context.session, context.function_call_id
+    assert id is not None, "ADK gives each call an id before it makes it"
+    return Names(session.app_name, session.user_id, session.id).id, id
 
 
 def _seen(session: Session) -> Seen:

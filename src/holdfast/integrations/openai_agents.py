@@ -2,7 +2,8 @@
 
 Answers for: `HoldfastSession`, the SDK's Session protocol; branches, which are forks of
 the session; what a tool does, done once.
-Leaves to others: how an item is kept as a message (`_openai_items`).
+Leaves to others: how an item is kept as a message (`_openai_items`), which call of a
+tool is which (`_openai_calls`).
 Always holds: what one call adds is added in one transaction; the branches of a session
 share what was said before they parted; an item comes back equal.
 """
@@ -10,24 +11,35 @@ share what was said before they parted; an item comes back equal.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from hashlib import sha256
+from inspect import BoundArguments
 from itertools import count, islice
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, cast
 
-from holdfast import Message, Session, Store, codec
+from holdfast import Message, Session, Store
 from holdfast.astore import AsyncStore
 from holdfast.contract import each
 from holdfast.edges import id_of
 from holdfast.errors import AlreadyExists, NotFound, Refused
 from holdfast.integrations import extra
+from holdfast.integrations._growing import begin
+from holdfast.integrations._once import Call, adone, effect_of, tool_of
+from holdfast.integrations._openai_calls import (
+    Told,
+    add,
+    key_among,
+    outputs_in,
+    parameter_of,
+    tell,
+    told,
+)
 from holdfast.integrations._openai_items import draft_of, item_of
 from holdfast.transaction import OpenTransaction
 
 with extra("openai-agents"):
     from agents.items import TResponseInputItem
     from agents.memory import SessionSettings
+    from agents.tool_context import ToolContext
 
-T = TypeVar("T")
 MAIN = "main"
 _PREVIEW_CHARACTERS = 100
 Turn: TypeAlias = dict[str, Any]
@@ -55,6 +67,7 @@ class HoldfastSession:
         self.session_settings = session_settings or SessionSettings()
         self.branch = MAIN
         self._store = store.aio if isinstance(store, Store) else store
+        self._keys: dict[str, str] = {}
 
     @property
     def stored_as(self) -> str:
@@ -76,11 +89,18 @@ class HoldfastSession:
         if not items:
             return
         drafts = [draft_of(item) for item in items]
+        answered = outputs_in(drafts)
         try:
-            await self._store.sessions.extend(self.stored_as, drafts)
+            if answered:
+                ours = [id for id in answered if id in self._keys]
+                await self._store.run(add, self.stored_as, drafts, ours)
+            else:
+                await self._store.sessions.extend(self.stored_as, drafts)
         except NotFound:
             self._only_main()
-            await self._store.run(_begin, self.session_id, drafts)
+            await self._store.run(begin, self.session_id, drafts)
+        for id in answered:
+            self._keys.pop(id, None)
 
     async def pop_item(self) -> TResponseInputItem | None:
         """Take the newest item off; None if there is none."""
@@ -96,17 +116,25 @@ class HoldfastSession:
         await self._store.run(_clear, self.session_id)
         self.branch = MAIN
 
-    async def run_once(self, name: str, function: Callable[..., T], *args: Any) -> T:
-        """What a tool does to the store, done once for this place of the conversation.
+    def tool_once(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What a tool does, done once for each call in this conversation.
 
-        `function(tx, *args)` is committed once; when the tool is called again with the
-        same `args` after the same newest item, because the run was killed before its
-        turn was kept, say, the result of the first time is given.
+        It stands between `@function_tool` and `def`. The first parameter of the
+        function is `tx`, if what it does is in the store, or `key`, if it is outside;
+        the model is not shown it. The call and its output are added to the session in
+        the same transaction. Raises `WrongType` for another function.
         """
-        newest = [message.id for message in await self._said(1)]
-        place = codec.document([self.stored_as, newest, name, args]).text
-        key = f"{name}:{sha256(place.encode()).hexdigest()}"
-        return await self._store.run(function, *args, once=key)
+        effect = effect_of(function)
+
+        async def call(context: ToolContext[Any], given: BoundArguments) -> Any:
+            stored, key = self.stored_as, await self._key_of(context)
+
+            def keep(tx: OpenTransaction, result: Any) -> Any:
+                return tell(tx, stored, key, context, result)
+
+            return await adone(self._store, Call(effect, key, given, keep=keep))
+
+        return tool_of(effect, call, parameter_of(effect), awaited=True)
 
     async def create_branch_from_turn(
         self, turn_number: int, branch_name: str | None = None
@@ -235,19 +263,21 @@ class HoldfastSession:
             "created_at": session.created_at,
         }
 
+    async def _key_of(self, context: ToolContext[Any]) -> str:
+        """The key of a call of a tool, which no other call in this process has."""
+        try:
+            there = await self._store.read(told, self.stored_as)
+        except NotFound:
+            self._only_main()
+            there = Told("", [])
+        key = key_among(there, self._keys, self.stored_as, context)
+        self._keys[context.tool_call_id] = key
+        return key
+
     def _only_main(self) -> None:
         """Raise `NotFound` for a branch; what is not there of main is empty."""
         if self.branch != MAIN:
             raise NotFound("branch", self.branch)
-
-
-def _begin(tx: OpenTransaction, id: str, drafts: list[dict[str, Any]]) -> None:
-    """Add to a session that was not there before."""
-    try:
-        tx.sessions.get(id)
-    except NotFound:
-        tx.sessions.create(id=id)
-    tx.sessions.extend(id, drafts)
 
 
 def _clear(tx: OpenTransaction, id: str) -> None:

@@ -24,6 +24,7 @@ from holdfast.astore import AsyncStore
 from holdfast.contract import each
 from holdfast.errors import NotFound
 from holdfast.integrations import extra
+from holdfast.integrations._growing import copied
 from holdfast.integrations._pydantic_messages import drafts_of, messages_of
 from holdfast.kinds.session_records import Message, Session
 from holdfast.store import Store
@@ -280,7 +281,7 @@ def _begin(tx: OpenTransaction, record: ConversationRecord, base: str | None) ->
         tx.sessions.fork(source, last.position, new_id=id)
     else:
         tx.sessions.create(id=id)
-        tx.sessions.extend(id, map(_copied, line))
+        tx.sessions.extend(id, map(copied, line))
 
 
 def _turn(
@@ -298,7 +299,7 @@ def _turn(
     same = sum(1 for _ in takewhile(_is_same, zip(line, shown, strict=False)))
     if same < len(shown):
         tx.sessions.rewind(id, shown[same].position - 1)
-    tx.sessions.extend(id, map(_copied, line[same:]))
+    tx.sessions.extend(id, map(copied, line[same:]))
     for tip in set(there.branches) - set(record.branches):
         tx.sessions.unmark(_mark(id, tip))
 
@@ -334,17 +335,6 @@ def _upto(entry: str, messages: Iterable[Message]) -> list[Message]:
 
 def _is_same(pair: tuple[Message, Message]) -> bool:
     return pair[0].id == pair[1].id
-
-
-def _copied(message: Message) -> dict[str, Any]:
-    return {
-        "id": message.id,
-        "role": message.role,
-        "content": message.content,
-        "metadata": message.metadata,
-        "created_at": message.created_at,
-        "partial": message.partial,
-    }
 
 
 def _delete(tx: OpenTransaction, id: str, expected: str) -> None:

@@ -24,6 +24,7 @@ from holdfast.store import Store
 from holdfast.transaction import OpenTransaction
 
 with extra("langgraph"):
+    from langgraph.store import base
     from langgraph.store.base import (
         BaseStore,
         GetOp,
@@ -37,10 +38,11 @@ with extra("langgraph"):
         SearchItem,
         SearchOp,
         TTLConfig,
-        validate_op_namespace,
     )
 
 _PAGE = 1_000
+_check = getattr(base, "validate_op_namespace", lambda op: None)
+"""As LangGraph checks what a batch names, since langgraph-checkpoint 4.3."""
 _Place: TypeAlias = tuple[tuple[str, ...], str]
 _Scored: TypeAlias = tuple[Kept, float | None]
 
@@ -106,7 +108,7 @@ class _Batch:
         for op in self.ops:
             if not isinstance(op, (GetOp, PutOp, SearchOp, ListNamespacesOp)):
                 raise ValueError(f"Unknown operation type: {type(op)}")  # noqa: TRY004
-            validate_op_namespace(op)
+            _check(op)
         self.puts = {
             (op.namespace, op.key): op for op in self.ops if isinstance(op, PutOp)
         }
@@ -117,12 +119,12 @@ class _Batch:
         found = self._read(tx.items, vectors)
         if self.passing:
             tx.items.refresh(self.passing)
-        tx.items.delete_each(
-            [place for place, op in self.puts.items() if op.value is None]
-        )
-        tx.items.put_each(
-            [_content(op, vectors) for op in self.puts.values() if op.value is not None]
-        )
+        gone = [place for place, op in self.puts.items() if op.value is None]
+        if gone:
+            tx.items.delete_each(gone)
+        if len(gone) < len(self.puts):
+            puts = (op for op in self.puts.values() if op.value is not None)
+            tx.items.put_each([_content(op, vectors) for op in puts])
         return found
 
     def reading(self, tx: OpenTransaction, vectors: Vectors | None) -> list[Result]:

@@ -22,25 +22,30 @@ from collections.abc import (
 )
 from contextlib import suppress
 from itertools import islice
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from holdfast import Session, Store
+from holdfast import Message, Session, Store
 from holdfast.astore import AsyncStore
 from holdfast.errors import HoldfastError, NotFound, WrongType
 from holdfast.integrations import extra
+from holdfast.integrations.langgraph.drafts import Drafts
 from holdfast.integrations.langgraph.talks import (
     OURS,
     Left,
     Said,
+    cleared,
     keep,
+    led_on,
     messages_in,
     said_of,
 )
-from holdfast.integrations.langgraph.values import kept, value_of
-from holdfast.kinds.thread_records import ChannelValue, Dropped, Write
+from holdfast.integrations.langgraph.tools import Tools
+from holdfast.integrations.langgraph.values import DataSerializer, kept, value_of
+from holdfast.kinds.thread_records import ChannelValue, Write
 from holdfast.kinds.thread_records import Checkpoint as Kept
+from holdfast.page import Page
 from holdfast.transaction import OpenTransaction
 
 with extra("langgraph"):
@@ -53,12 +58,14 @@ with extra("langgraph"):
         Checkpoint,
         CheckpointMetadata,
         CheckpointTuple,
-        DeltaChannelHistory,
         get_checkpoint_id,
         get_serializable_checkpoint_metadata,
     )
     from langgraph.checkpoint.serde.base import SerializerProtocol
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+if TYPE_CHECKING:  # since langgraph-checkpoint 4.1
+    from langgraph.checkpoint.base import DeltaChannelHistory
 
 R = TypeVar("R")
 _Ask: TypeAlias = Callable[[Any], Any]
@@ -73,6 +80,7 @@ _COUNTERS = "counters_since_delta_snapshot"
 _APART = {"id", "channel_values"}
 _MESSAGES_AT_ONCE = 200
 _REMEMBERED = 256
+_DROPPED_AT_ONCE = 1_000
 _VERSION_DIGITS = 32
 
 
@@ -87,12 +95,24 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
     def __init__(
         self, store: Store | AsyncStore, *, serde: SerializerProtocol | None = None
     ) -> None:
-        super().__init__(
-            serde=serde or JsonPlusSerializer(allowed_msgpack_modules=None)
-        )
+        super().__init__(serde=serde or DataSerializer(allowed_msgpack_modules=None))
         self._store = store if isinstance(store, Store) else store.sync
         self._astore = store.aio if isinstance(store, Store) else store
         self._left: dict[str, Left] = {}
+        self._drafts = Drafts()
+        self._tools = Tools(self._store, self._astore, self.serde)
+
+    def tool_once(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A tool each of whose calls counts once, however often it is made.
+
+        Put it under LangChain's `@tool`. What the function takes first, which no model
+        sees, says where its effect is. `tx`: in the store; it is committed together
+        with the result and its message. `key`: outside; it is called, awaited if it
+        is a coroutine function, with a key that is the same at each try, until its
+        result is kept in the task of that id. Raises `WrongType`, `InvalidId` (its
+        name); when it is called, `Refused`, if its call stands in no checkpoint.
+        """
+        return self._tools.once(function)
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """A checkpoint, by its id or the newest; None if there is none."""
@@ -210,24 +230,24 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
         With the strategy `delete`, delete the threads.
         """
         for id in map(str, thread_ids):
-            self._do(self._change(_pruning(strategy), id))
+            self._do(self._pruned(_pruning(strategy), id))
 
     async def aprune(
         self, thread_ids: Sequence[str], *, strategy: str = "keep_latest"
     ) -> None:
         """As `prune`."""
         for id in map(str, thread_ids):
-            await self._ado(self._change(_pruning(strategy), id))
+            await self._ado(self._pruned(_pruning(strategy), id))
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
-    ) -> Mapping[str, DeltaChannelHistory]:
+    ) -> "Mapping[str, DeltaChannelHistory]":
         """What led to channels' values: one from before, and the writes since."""
         return self._do(self._history(config, channels))
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
-    ) -> Mapping[str, DeltaChannelHistory]:
+    ) -> "Mapping[str, DeltaChannelHistory]":
         """As `get_delta_channel_history`."""
         return await self._ado(self._history(config, channels))
 
@@ -266,8 +286,8 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
     def _get(self, config: RunnableConfig) -> _Steps[CheckpointTuple | None]:
         thread, ns, id = _named(config)
         try:
-            found = yield lambda store: store.threads.checkpoint(thread, id, ns=ns)
-            return (yield from self._tuple(found))
+            found, said = yield lambda store: store.read(_look, thread, id, ns)
+            return (yield from self._tuple(found, said))
         except NotFound:
             return None
 
@@ -292,8 +312,8 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
         channels = dict(checkpoint["channel_values"])
         said = None
         if not ns and isinstance(self.serde, JsonPlusSerializer):
-            said = said_of(channels.get(_MESSAGES))
-        if said is not None:
+            said = said_of(channels.get(_MESSAGES), self._drafts.of)
+        if said is not None and said.drafts:
             del channels[_MESSAGES]
         values = {name: kept(self.serde, value) for name, value in channels.items()}
         about = get_serializable_checkpoint_metadata(config, metadata)
@@ -307,7 +327,10 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
             "run": str(about["run_id"]) if "run_id" in about else None,
         }
         left = self._left.pop(thread, None) if said is not None else None
+        if left is not None:
+            left = led_on(left, self._tools.answers_in(thread))
         left = yield lambda store: store.run(_keep, thread, put, said, left)
+        self._tools.kept(thread, ns, checkpoint["id"])
         if left is not None:
             self._left[thread] = left
             while len(self._left) > _REMEMBERED:
@@ -334,9 +357,20 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
             thread, id, task, drafts, ns=ns, path=path
         )
 
-    def _change(self, work: Callable[..., None], *args: Any) -> _Steps[None]:
+    def _change(self, work: Callable[..., object], *args: Any) -> _Steps[None]:
         self._left.clear()
+        self._tools.forget()
         yield lambda store: store.run(work, *args)
+
+    def _pruned(
+        self, work: Callable[[OpenTransaction, str], bool], thread: str
+    ) -> _Steps[None]:
+        """Prune a thread, a part at a time, so that nobody waits for long."""
+        more = True
+        while more:
+            self._left.clear()
+            self._tools.forget()
+            more = yield lambda store: store.run(work, thread)
 
     def _threads(self, config: RunnableConfig | None) -> _Steps[_Names]:
         """The threads that a config names: its own, or all of them."""
@@ -375,11 +409,16 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
                     continue
         return tuples, page.cursor
 
-    def _tuple(self, found: Kept) -> _Steps[CheckpointTuple]:
-        """A checkpoint as LangGraph has it. `NotFound` if its messages are gone."""
+    def _tuple(
+        self, found: Kept, said: Page[Message] | None = None
+    ) -> _Steps[CheckpointTuple]:
+        """A checkpoint as LangGraph has it. `NotFound` if its messages are gone.
+
+        `said` are the first of these, if they were read already.
+        """
         values = {}
         for channel, value in found.values.items():
-            values[channel] = yield from self._value(found, value)
+            values[channel] = yield from self._value(found, value, said)
         place = (found.thread, found.ns)
         return CheckpointTuple(
             config=_config(*place, found.id),
@@ -394,16 +433,21 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
             ],
         )
 
-    def _value(self, of: Kept, value: ChannelValue) -> _Steps[Any]:
+    def _value(
+        self, of: Kept, value: ChannelValue, said: Page[Message] | None = None
+    ) -> _Steps[Any]:
         if value.type != _MARK:
             return self._read(value)
         messages: _Messages = []
         cursor = None
         while True:
-            page = yield lambda store: store.sessions.marked(
-                of.note, limit=_MESSAGES_AT_ONCE, cursor=cursor
+            page = said or (
+                yield lambda store: store.sessions.marked(
+                    of.note, limit=_MESSAGES_AT_ONCE, cursor=cursor
+                )
             )
             messages += messages_in(page)
+            said = None
             if (cursor := page.cursor) is None:
                 return messages
 
@@ -412,7 +456,7 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
 
     def _history(
         self, config: RunnableConfig, channels: Sequence[str]
-    ) -> _Steps[dict[str, DeltaChannelHistory]]:
+    ) -> "_Steps[dict[str, DeltaChannelHistory]]":
         found: dict[str, DeltaChannelHistory] = {
             name: {"writes": []} for name in channels
         }
@@ -485,6 +529,16 @@ def _config(thread: str, ns: str, id: str) -> RunnableConfig:
     return {"configurable": named}
 
 
+def _look(
+    tx: OpenTransaction, thread: str, id: str | None, ns: str
+) -> tuple[Kept, Page[Message] | None]:
+    """A checkpoint, and the first of its messages."""
+    found = tx.threads.checkpoint(thread, id, ns=ns)
+    if found.note is None:
+        return found, None
+    return found, tx.sessions.marked(found.note, limit=_MESSAGES_AT_ONCE)
+
+
 def _keep(
     tx: OpenTransaction,
     thread: str,
@@ -493,7 +547,9 @@ def _keep(
     left: Left | None,
 ) -> Left | None:
     """Keep a checkpoint, and have the session show its messages."""
-    if said is None:
+    if said is None or not said.drafts:
+        if said is not None:
+            cleared(tx, thread)
         tx.threads.put(thread, **put)
         return None
     left = keep(tx, thread, said, left)
@@ -502,18 +558,24 @@ def _keep(
     return left
 
 
-def _delete(tx: OpenTransaction, thread: str) -> None:
-    _unmark(tx, tx.threads.delete(thread))
+def _delete(tx: OpenTransaction, thread: str) -> bool:
+    """Delete a thread, and its session; nothing is left to do."""
+    tx.sessions.lock(thread)
     session = _session(tx, thread)
     if session is not None and OURS in (session.metadata or {}):
         tx.sessions.delete(thread)
+    elif session is not None:
+        _unmark(tx, _marks(tx, thread))
+    tx.threads.delete(thread)
+    return False
 
 
 def _delete_runs(tx: OpenTransaction, runs: Sequence[str]) -> None:
-    _unmark(tx, tx.threads.delete_runs(runs))
+    _unmark(tx, tx.threads.delete_runs(runs).notes)
 
 
 def _copy(tx: OpenTransaction, source: str, target: str) -> None:
+    tx.sessions.lock(source)
     try:
         notes = tx.threads.notes(source)
     except NotFound:
@@ -527,19 +589,23 @@ def _copy(tx: OpenTransaction, source: str, target: str) -> None:
     tx.threads.copy(source, target, notes=marks)
 
 
-def _pruning(strategy: str) -> Callable[[OpenTransaction, str], None]:
+def _pruning(strategy: str) -> Callable[[OpenTransaction, str], bool]:
     works = {"keep_latest": _keep_newest, "delete": _delete}
     if strategy not in works:
         raise WrongType(f"strategy: {strategy!r} is none of: {', '.join(works)}")
     return works[strategy]
 
 
-def _keep_newest(tx: OpenTransaction, thread: str) -> None:
-    """Drop all but the newest, and those that its delta channels are rebuilt from."""
+def _keep_newest(tx: OpenTransaction, thread: str) -> bool:
+    """Drop all but the newest, and those that its delta channels are rebuilt from.
+
+    At most so many that nobody waits for long; whether there may be more.
+    """
+    tx.threads.lock(thread)
     try:
         newest = tx.threads.newest(thread)
     except NotFound:
-        return
+        return False
     stay = [checkpoint.id for checkpoint in newest]
     for checkpoint in newest:
         deltas = (
@@ -550,11 +616,20 @@ def _keep_newest(tx: OpenTransaction, thread: str) -> None:
                 thread, checkpoint.id, sorted(deltas), ns=checkpoint.ns
             )
             stay += [ancestor.id for ancestor in line]
-    _unmark(tx, tx.threads.prune(thread, stay))
+    dropped = tx.threads.prune(thread, stay, limit=_DROPPED_AT_ONCE)
+    _unmark(tx, dropped.notes)
+    return dropped.checkpoints == _DROPPED_AT_ONCE
 
 
-def _unmark(tx: OpenTransaction, dropped: Dropped) -> None:
-    for mark in dropped.notes:
+def _marks(tx: OpenTransaction, thread: str) -> Sequence[str]:
+    try:
+        return tx.threads.notes(thread)
+    except NotFound:
+        return ()
+
+
+def _unmark(tx: OpenTransaction, marks: Sequence[str]) -> None:
+    for mark in marks:
         tx.sessions.unmark(mark)
 
 

@@ -1,23 +1,31 @@
 """Talks: the messages of a graph, kept as those of the session of its thread.
 
 Answers for: having a session show what a graph's `messages` are, with as little written
-as can be; a mark of that, by which a checkpoint has it for good; reading it again.
+as can be; a mark of that, by which a checkpoint has it for good; reading it again; a
+tool's answer, ahead of the checkpoint that has it.
 Leaves to others: what a message looks like (`_langchain_messages`), checkpoints
 (`saver`).
 Always holds: what is read through a mark equals what was kept; a list that a session
 could not give back is refused before anything is written.
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from holdfast import Message, codec
-from holdfast.errors import Conflict, HoldfastError, NotFound
+from holdfast import Message
+from holdfast.errors import HoldfastError, NotFound
 from holdfast.integrations import extra
-from holdfast.integrations._langchain_messages import draft_of, message_of
+from holdfast.integrations._langchain_messages import message_of
+from holdfast.integrations._tool_uses import results_in, uses_in
+from holdfast.integrations.langgraph.drafts import (
+    HEAD_BYTES,
+    Drafted,
+    digest_of,
+    drafted,
+)
 from holdfast.page import Page
 from holdfast.transaction import OpenTransaction
 
@@ -27,15 +35,26 @@ with extra("langgraph"):
 OURS = "langgraph"
 """What the metadata of a session that was begun here has."""
 _AT_ONCE = 1_000
-_HEAD_BYTES, _BODY_BYTES = 8, 16
+_LOOKED_AT = 4
 
 
 class Left(msgspec.Struct, frozen=True):
-    """How a session was left: its version, its messages' digests, and their mark."""
+    """How a session was left: its version, its messages' digests, its newest mark.
+
+    The mark is of all of them, if `marked`.
+    """
 
     version: int
     digests: tuple[bytes, ...]
     mark: str
+    marked: bool = True
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Which tool a session has the answer of, and the session's version before it."""
+
+    name: str
+    version: int
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -45,36 +64,68 @@ class Said(msgspec.Struct, frozen=True):
     digests: tuple[bytes, ...]
 
 
-def said_of(value: object) -> Said | None:
+def said_of(
+    value: object, drafted: Callable[[BaseMessage], Drafted] = drafted
+) -> Said | None:
     """Messages that a session can keep; None for anything else."""
-    if type(value) is not list or not value:
+    if type(value) is not list:
         return None
     if not all(isinstance(message, BaseMessage) for message in value):
         return None
     try:
-        drafts = tuple(map(draft_of, value))
+        made = [drafted(message) for message in value]
     except HoldfastError:
         return None
+    drafts = tuple(each.draft for each in made)
     ids = [draft["id"] for draft in drafts if "id" in draft]
     if len(set(ids)) < len(ids):
         return None
-    return Said(drafts, tuple(map(_digest, drafts)))
+    return Said(drafts, tuple(each.digest for each in made))
 
 
 def keep(tx: OpenTransaction, id: str, said: Said, left: Left | None) -> Left:
     """Have a session show what was said; how it is left.
 
     `left` is how it was left the last time, if that is known: then the session is not
-    read, as long as nobody else has written to it. Its mark tells it from another one
-    of that id, and may be gone by now.
+    read, as long as nobody else has written to it.
     """
-    if left is not None:
-        try:
-            tx.sessions.get_mark(left.mark)
-            return _led_on(tx, id, said, left)
-        except (Conflict, NotFound):
-            pass
-    return _led_on(tx, id, said, _there(tx, id))
+    tx.sessions.lock(id)
+    if left is None or not _stands(tx, id, left):
+        left = _there(tx, id)
+    return _led_on(tx, id, said, left)
+
+
+def cleared(tx: OpenTransaction, id: str) -> None:
+    """Have a session show nothing; none is begun for that."""
+    with suppress(NotFound):
+        tx.sessions.rewind(id, tx.sessions.begins(id) - 1)
+
+
+def answer(
+    tx: OpenTransaction, id: str, call: str, made: Callable[[str], BaseMessage]
+) -> Answer | None:
+    """Add a tool's answer to a session; None if that does not wait for it.
+
+    `made` makes the message, from the name of the tool that the call is to.
+    """
+    try:
+        tx.sessions.lock(id)
+        version = tx.sessions.get(id).version
+        name = _called(tx, id, call)
+    except NotFound:
+        return None
+    if name is None:
+        return None
+    tx.sessions.extend(id, [drafted(made(name)).draft])
+    return Answer(name, version)
+
+
+def led_on(left: Left, answers: Mapping[int, BaseMessage]) -> Left:
+    """How a session is left that has had answers since, each at a version."""
+    while (message := answers.get(left.version)) is not None:
+        digests = (*left.digests, drafted(message).digest)
+        left = Left(left.version + 1, digests, left.mark, marked=False)
+    return left
 
 
 def messages_in(page: Page[Message]) -> Iterator[BaseMessage]:
@@ -82,35 +133,66 @@ def messages_in(page: Page[Message]) -> Iterator[BaseMessage]:
     return map(message_of, page)
 
 
+def _stands(tx: OpenTransaction, id: str, left: Left) -> bool:
+    """Whether a session is as it was left: still the one, and of that version.
+
+    A mark goes with its session: one that was begun anew by the same id has others.
+    """
+    try:
+        tx.sessions.get_mark(left.mark)
+        return tx.sessions.get(id).version == left.version
+    except NotFound:
+        return False
+
+
+def _called(tx: OpenTransaction, id: str, call: str) -> str | None:
+    """The tool to which a call is that a session ends with, but for others' answers."""
+    for message in _newest_first(tx, id):
+        answered = {result.id for result in results_in(message)}
+        if message.role != "tool" or call in answered:
+            uses = () if answered else uses_in(message)
+            return next((use.name for use in uses if use.id == call), None)
+    return None
+
+
+def _newest_first(tx: OpenTransaction, id: str) -> Iterator[Message]:
+    cursor = None
+    while True:
+        page = tx.sessions.messages(id, _LOOKED_AT, cursor=cursor)
+        yield from reversed(page)
+        if (cursor := page.cursor) is None:
+            return
+
+
 def _there(tx: OpenTransaction, id: str) -> Left:
     """How a session stands; begun, if it is not there."""
-    tx.sessions.lock(id)
     try:
         version = tx.sessions.get(id).version
     except NotFound:
         version = tx.sessions.create(id=id, metadata={OURS: {"thread": id}}).version
-    digests = tuple(_digest(_as_draft(message)) for message in tx.sessions.history(id))
-    return Left(version, digests, "")
+    digests = tuple(
+        digest_of(_as_draft(message)) for message in tx.sessions.history(id)
+    )
+    return Left(version, digests, "", marked=False)
 
 
 def _led_on(tx: OpenTransaction, id: str, said: Said, left: Left) -> Left:
     """Lead a session from how it was left to what was said, and mark it."""
     common = _common(said.digests, left.digests)
-    if common == len(left.digests) == len(said.digests) and left.mark:
-        if (found := tx.sessions.get(id).version) != left.version:
-            raise Conflict("session", id, expected=left.version, found=found)
+    if common == len(left.digests) == len(said.digests) and left.marked:
         return left
     version = left.version
     if common < len(left.digests):
         if _one_replaced(said, left, common):
-            version = _amended(tx, id, said.drafts[common], version)
+            _amend(tx, id, said.drafts[common])
+            version += 1
             common = len(left.digests)
         else:
             at = tx.sessions.begins(id) - 1 + common
-            version = tx.sessions.rewind(id, at, expect=version).version
+            version = tx.sessions.rewind(id, at).version
     for start in range(common, len(said.drafts), _AT_ONCE):
         drafts = said.drafts[start : start + _AT_ONCE]
-        version += len(tx.sessions.extend(id, drafts, expect=version))
+        version += len(tx.sessions.extend(id, drafts))
     return Left(version, said.digests, tx.sessions.mark(id).id)
 
 
@@ -121,40 +203,24 @@ def _one_replaced(said: Said, left: Left, at: int) -> bool:
         len(said.digests) >= len(left.digests) > after
         and said.digests[after : len(left.digests)] == left.digests[after:]
         and "id" in said.drafts[at]
-        and said.digests[at][:_HEAD_BYTES] == left.digests[at][:_HEAD_BYTES]
+        and said.digests[at][:HEAD_BYTES] == left.digests[at][:HEAD_BYTES]
     )
 
 
-def _amended(tx: OpenTransaction, id: str, draft: dict[str, Any], version: int) -> int:
-    """The version of a session in which one message says something else."""
-    tx.sessions.amend(
-        id,
-        draft["id"],
-        draft["content"],
-        metadata=draft.get("metadata"),
-        expect=version,
-    )
-    return version + 1
+def _amend(tx: OpenTransaction, id: str, draft: dict[str, Any]) -> None:
+    """Have one message of a session say something else."""
+    metadata = draft.get("metadata")
+    tx.sessions.amend(id, draft["id"], draft["content"], metadata=metadata)
 
 
 def _common(new: Sequence[bytes], old: Sequence[bytes]) -> int:
     """How many of the first are the same in both."""
+    if new[: len(old)] == old:
+        return len(old)
     for place, (one, other) in enumerate(zip(new, old, strict=False)):
         if one != other:
             return place
     return min(len(new), len(old))
-
-
-def _digest(draft: dict[str, Any]) -> bytes:
-    """What tells a message from others: first its id and role, then what it says."""
-    content = codec.document(draft["content"]).text
-    metadata = codec.text_of(draft.get("metadata")) or ""
-    head = f"{draft['role']} {draft.get('id', '')}".encode()
-    body = f"{len(content)} {content}{metadata}".encode()
-    return (
-        hashlib.blake2b(head, digest_size=_HEAD_BYTES).digest()
-        + hashlib.blake2b(body, digest_size=_BODY_BYTES).digest()
-    )
 
 
 def _as_draft(message: Message) -> dict[str, Any]:
