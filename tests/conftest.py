@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import holdfast
 from driving import Driven
@@ -21,6 +23,46 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell's background job is started with Ctrl-C ignored, and tests try Ctrl-C."""
 ENGINES = ("memory", "file", "postgres")
 FACES = ("sync", "async")
+OLD_WARNINGS = (
+    "ignore:BaseAgentConfig is deprecated:DeprecationWarning",  # google-adk 2.2
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Say what `--oldest` is."""
+    parser.addoption(
+        "--oldest",
+        action="store_true",
+        help="the frameworks' oldest supported versions are here; on files only",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With `--oldest`, try less by chance, and bear what old versions warn of."""
+    if config.getoption("oldest"):
+        settings.register_profile("oldest", max_examples=10)
+        settings.load_profile("oldest")
+        for warning in OLD_WARNINGS:
+            config.addinivalue_line("filterwarnings", warning)
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """With `--oldest`, skip what old versions cannot do; leave other engines out."""
+    if not config.getoption("oldest"):
+        return
+    kept = [item for item in items if not set(_words(item)) & {"memory", "postgres"}]
+    for item in kept:
+        for newer in item.iter_markers("newer"):
+            item.add_marker(pytest.mark.skip(reason=f"needs {newer.args[0]}"))
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+def _words(item: pytest.Item) -> list[str]:
+    """The words by which a test's parameters are told."""
+    return re.split(r"\W", item.name.partition("[")[2])
 
 
 def pytest_collection_finish() -> None:
