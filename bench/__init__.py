@@ -10,5 +10,6 @@ machine's mood then touches both sides alike.
 In reading order: `lines` is what is reported, `rounds` how it is measured, `raw` the
 limit, `peers/` the others, and then a file a measure. `million` is the store that
 measures of much share. `server` starts the PostgreSQL that everything on it shares, and
-`raw_postgres` is the limit there; `partitions` is a run of its own, by hand.
+`raw_postgres` is the limit there; `partitions` is a run of its own, by hand. `turns/`
+is what frameworks have kept of a turn, for `integrations`.
 """

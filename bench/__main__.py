@@ -22,6 +22,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from bench import (
     conversations,
     importing,
+    integrations,
     many_callers,
     moments,
     one_caller,
@@ -47,6 +48,7 @@ MEASURES: dict[str, Callable[[Run, Peers | None], list[Line]]] = {
     "search": search.measure,
     "streaming": streaming.measure,
     "importing": importing.measure,
+    "integrations": integrations.measure,
     "starting": starting.measure,
     "postgres": postgres.measure,
 }

@@ -85,7 +85,7 @@ _PLACES = {"places": [[["of", "all"], "fact"], [["of", "none"], "fact"]]}
 EXAMPLES: dict[str, Example] = {
     "items.delete": Example(_FACT, _equals(False)),
     "items.delete_each": Example(_PLACES, _equals(0)),
-    "items.find": Example({"id": "!of!fact"}, NotFound),
+    "items.find": Example({"id": "!of!all!fact"}, NotFound),
     "items.get": Example(_FACT, NotFound),
     "items.get_each": Example(_PLACES, _equals((None, None))),
     "items.list": Example(
@@ -264,7 +264,7 @@ EXAMPLES: dict[str, Example] = {
         {**_STEPS, "ns": "", "before": "c9", "where": {"step": 1}, "limit": 5}, NotFound
     ),
     "threads.copy": Example({**_STEPS, "to": "new", "notes": {"n1": "n9"}}, NotFound),
-    "threads.delete": Example(_STEPS, lambda result: result.checkpoints == 0),
+    "threads.delete": Example(_STEPS, _equals(False)),
     "threads.delete_runs": Example(
         {"runs": ["r1"]}, lambda result: result.checkpoints == 0
     ),
@@ -273,7 +273,7 @@ EXAMPLES: dict[str, Example] = {
     "threads.newest": Example(_STEPS, NotFound),
     "threads.notes": Example(_STEPS, NotFound),
     "threads.prune": Example(
-        {**_STEPS, "keep": ["c2"]}, lambda result: result.checkpoints == 0
+        {**_STEPS, "keep": ["c2"], "limit": 5}, lambda result: result.checkpoints == 0
     ),
     "threads.put": Example(
         {

@@ -67,6 +67,14 @@ def walled():
                 mine.sessions.extend_reply("fork", "reply", f"{owner}'s")
                 assert len(mine.search("secret")) == 1
                 mine.leases.acquire("sessions", "talk", holder=owner, seconds=60)
+                mine.sessions.mark("talk")
+                mine.sessions.unmark(mine.sessions.mark("talk").id)
+                for text in ("old", "new"):
+                    mine.items.put([owner], "key", {"is": f"{owner}'s {text}"})
+                kept = {"type": "text", "body": f"{owner}'s " * 20}
+                mine.threads.put("thread", "c", values={"x": kept})
+                write = {"index": 0, "channel": "x", "type": "text", "body": owner}
+                mine.threads.put_writes("thread", "c", "do", [write])
                 mine.run(lambda tx: tx.owner, once="key")
                 mine.journal.advance("reader", 1)
         yield as_agent(url)
@@ -80,7 +88,8 @@ TABLES = """select relname from pg_class where relkind in ('r', 'p')
 
 EMPTY = {
     "was_session", "was_message", "was_segment", "was_summary", "was_message_part",
-    "task", "task_log",
+    "task", "task_log", "was_thread", "was_checkpoint", "was_checkpoint_write",
+    "was_channel_value",
 }  # fmt: skip
 
 

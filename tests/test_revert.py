@@ -414,7 +414,9 @@ def test_what_cannot_be_is_refused_and_writes_nothing(mine):
     }.items():
         with pytest.raises(error):
             call()
-    with pytest.raises(errors.NotFound, match="no item or session or task or thread .nothing."):
+    with pytest.raises(
+        errors.NotFound, match="no item or session or task or thread 'nothing'"
+    ):
         mine.revert(moment, ids=["nothing"])
     with pytest.raises(errors.Refused, match="ahead"):
         mine.revert(mine.moment() + 1)

@@ -599,7 +599,7 @@ def _pruning(strategy: str) -> Callable[[OpenTransaction, str], bool]:
 def _keep_newest(tx: OpenTransaction, thread: str) -> bool:
     """Drop all but the newest, and those that its delta channels are rebuilt from.
 
-    At most so many that nobody waits for long; whether there may be more.
+    At most so many that nobody waits for long; whether there is more.
     """
     tx.threads.lock(thread)
     try:
@@ -618,7 +618,7 @@ def _keep_newest(tx: OpenTransaction, thread: str) -> bool:
             stay += [ancestor.id for ancestor in line]
     dropped = tx.threads.prune(thread, stay, limit=_DROPPED_AT_ONCE)
     _unmark(tx, dropped.notes)
-    return dropped.checkpoints == _DROPPED_AT_ONCE
+    return dropped.more
 
 
 def _marks(tx: OpenTransaction, thread: str) -> Sequence[str]:
