@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import holdfast
-from holdfast import edges, errors
+from holdfast import codec, edges, errors
+from holdfast.kinds.thread_records import ChannelValue
 from holdfast.limits import Limits
 
 LIMITS = Limits()
@@ -33,6 +34,11 @@ BAD_IDS = [
     "a\u00adb",
     "a\u061cb", "a\U000e0041",
 ]  # fmt: skip
+
+
+SAID = {"role": "user", "content": "x"}
+LARGE = codec.document({"x": "x" * 200})
+LARGE_VALUE = ChannelValue("text", "x" * 200)
 
 
 def test_an_id_that_is_safe_is_kept_as_it_is(store):
@@ -193,6 +199,12 @@ def test_a_number_is_finite_and_no_boolean(value):
     [
         ("value_bytes", lambda s: s.sessions.append("s", "user", "x" * 200)),
         ("value_bytes", lambda s: s.sessions.create(metadata={"x": "x" * 200})),
+        ("value_bytes", lambda s: s.sessions.create(metadata=LARGE)),
+        (
+            "value_bytes",
+            lambda s: s.sessions.extend("s", [{**SAID, "metadata": LARGE}]),
+        ),
+        ("value_bytes", lambda s: s.threads.put("t", "c", values={"a": LARGE_VALUE})),
         ("value_bytes", lambda s: s.tasks.complete("t", ["x"] * 100)),
         ("value_bytes", lambda s: s.run(lambda tx: "x" * 200, once="key")),
         ("text_bytes", lambda s: s.sessions.create("ä" * 26)),

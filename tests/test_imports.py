@@ -12,7 +12,7 @@ import pytest
 import holdfast
 from holdfast import errors
 
-HEAVY = {"asyncio", "rich", "cyclopts", "ijson", "sqlite3", "logging"}
+HEAVY = {"asyncio", "rich", "cyclopts", "ijson", "sqlite3", "logging", "numpy"}
 DRIVER = {"psycopg", "psycopg_pool", "holdfast.engines.postgres"}
 _LOADED = "import json, sys; import {name}; print(json.dumps(sorted(sys.modules)))"
 _KEPT = """

@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import dataclasses
+import json
 import operator
 import os
 import random
 import subprocess
 import sys
 import time
+import zlib
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -20,7 +22,6 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from langgraph.channels.delta import DeltaChannel
 from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.memory import InMemorySaver
@@ -30,8 +31,9 @@ from langgraph.types import Command, Send, interrupt
 import holdfast
 from conftest import place_on
 from conversing import finished
-from holdfast.errors import NotFound
+from holdfast.errors import NotFound, Refused
 from holdfast.integrations.langgraph import HoldfastSaver
+from holdfast.integrations.langgraph import values as values_kept
 
 CAPABILITIES = (
     "put",
@@ -232,7 +234,8 @@ def test_what_someone_else_said_in_the_session_is_seen(store):
     assert said == [m.content for m in graph.get_state(CONFIG).values["messages"]]
 
 
-def test_a_thread_that_is_deleted_or_pruned_leaves_nothing_behind(store):
+def test_a_thread_that_is_deleted_or_pruned_leaves_nothing_behind(store, monkeypatch):
+    monkeypatch.setattr("holdfast.integrations.langgraph.saver._DROPPED_AT_ONCE", 2)
     saver = HoldfastSaver(store)
     turns(made(saver))
     saver.copy_thread("trip", "copied")
@@ -278,6 +281,84 @@ def test_any_lists_of_messages_come_back_equal(store, seed):
         found = HoldfastSaver(store).get_tuple(config).checkpoint["channel_values"]
         assert found.get("messages", []) == messages
         assert list(map(type, found.get("messages", []))) == list(map(type, messages))
+
+
+FIRST, THEN, LAST = (HumanMessage(text, id=text) for text in ("a", "b", "c"))
+
+
+def anew(one):
+    """The thread is deleted, and begun anew with as many messages."""
+    one.delete_thread("t")
+    put(one, [LAST])
+
+
+def between(one):
+    """Something is said in between."""
+    put(one, [FIRST, LAST, THEN])
+
+
+def let_go(one):
+    """A checkpoint of the same messages is the only one left."""
+    put(one, [FIRST])
+    one.prune(["t"])
+
+
+@pytest.mark.parametrize("work", [anew, between, let_go])
+@pytest.mark.parametrize("messages", [[FIRST], [FIRST, THEN]])
+def test_what_one_saver_remembers_is_right_whatever_another_does(store, work, messages):
+    one, other = HoldfastSaver(store), HoldfastSaver(store)
+    put(one, [FIRST])
+    work(other)
+    kept = put(one, messages)
+    assert one.get_tuple(kept).checkpoint["channel_values"] == {"messages": messages}
+    assert contents(store, "t") == [message.content for message in messages]
+
+
+def test_a_session_shows_nothing_once_all_messages_are_removed(store):
+    saver = HoldfastSaver(store)
+    before = put(saver, [FIRST, THEN])
+    after = put(saver, [])
+    assert contents(store, "t") == []
+    put(saver, [LAST])
+    assert contents(store, "t") == ["c"]
+    for config, messages in ((before, [FIRST, THEN]), (after, [])):
+        found = saver.get_tuple(config).checkpoint["channel_values"]
+        assert found == {"messages": messages}
+
+
+def test_a_thread_that_is_put_back_has_its_messages_at_each_checkpoint(store):
+    saver = HoldfastSaver(store)
+    kept = [(put(saver, said), said) for said in ([FIRST], [FIRST, THEN])]
+    moment = store.moment()
+    saver.delete_thread("t")
+    put(saver, [LAST])
+    store.revert(moment)
+    for config, messages in kept:
+        found = saver.get_tuple(config).checkpoint["channel_values"]
+        assert found == {"messages": messages}
+    after = put(saver, [FIRST, LAST])
+    assert contents(store, "t") == ["a", "c"]
+    assert len(saver.get_tuple(after).checkpoint["channel_values"]["messages"]) == 2
+
+
+def test_a_call_whose_arguments_were_changed_is_kept_as_it_is_now(store):
+    saver = HoldfastSaver(store)
+    for said in (1, True, 1.0, 0, False, [1], [True]):
+        call = {"name": "n", "args": {"a": said}, "id": "c"}
+        kept = put(saver, [AIMessage("", id="a", tool_calls=[call])])
+        (found,) = saver.get_tuple(kept).checkpoint["channel_values"]["messages"]
+        assert repr(found.tool_calls[0]["args"]["a"]) == repr(said)
+
+
+def put(saver, messages, **more):
+    """A checkpoint of these messages; the config that names it."""
+    config = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    values = {"channel_values": {"messages": messages}}
+    return saver.put(config, empty_checkpoint() | values | more, {}, {})
+
+
+def contents(store, session):
+    return [message.content for message in store.sessions.history(session)]
 
 
 CALL = {"name": "n", "args": {}, "id": "c"}
@@ -327,7 +408,10 @@ def test_two_hundred_turns_of_a_kilobyte_take_less_than_two_megabytes(path):
     assert os.path.getsize(path) < 2_000_000
 
 
+@pytest.mark.newer("delta channels, which LangGraph has since 1.2")
 def test_delta_channels_are_rebuilt_and_survive_pruning(store):
+    from langgraph.channels.delta import DeltaChannel  # noqa: PLC0415
+
     def add(state, new):
         return state + [item for items in new for item in items]
 
@@ -402,7 +486,8 @@ class Mine:
     """A class that nobody allowed."""
 
 
-def test_nothing_that_is_stored_is_called_when_it_is_read(store):
+def test_nothing_that_is_stored_is_called_when_it_is_read(store, monkeypatch):
+    monkeypatch.setattr(values_kept, "_MOST_BYTES", 1_000)
     saver = HoldfastSaver(store)
     config = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 
@@ -419,13 +504,37 @@ def test_nothing_that_is_stored_is_called_when_it_is_read(store):
     )
     allowed = saver.with_allowlist([(Point.__module__, "Point")])
     assert allowed.get_tuple(kept).checkpoint["channel_values"]["a"] == Point(1, 2)
-    row = {
-        "type": "pickle",
-        "body": base64.b64encode(b"cos\nsystem\n(S'false'\ntR.").decode(),
-    }
-    store.threads.put("t", "zz", state={}, values={"a": row})
-    with pytest.raises(NotImplementedError):
-        saver.get_tuple(config)
+    for type, said, error in BROKEN:
+        row = {"type": type, "body": base64.b64encode(said).decode()}
+        store.threads.put("t", "zz", state={}, values={"a": row})
+        with pytest.raises(error):
+            saver.get_tuple(config)
+    for named in NAMED:
+        body = base64.b64encode(json.dumps(named).encode()).decode()
+        row = {"type": "json", "body": body}
+        store.threads.put("t", "zz", state={}, values={"a": row})
+        for reader in (saver, allowed):
+            values = reader.get_tuple(config).checkpoint["channel_values"]
+            assert values == {"a": named}
+
+
+BROKEN = [
+    ("pickle", b"cos\nsystem\n(S'false'\ntR.", NotImplementedError),
+    ("bytes+deflate", b"no such stream", Refused),
+    ("bytes+deflate", zlib.compress(bytes(1_000), wbits=-15)[:-4], Refused),
+    ("bytes+deflate", zlib.compress(bytes(2_000), wbits=-15), Refused),
+]
+NAMED = [
+    {"lc": 1, "type": "secret", "id": ["HOME"]},
+    {
+        "lc": 1,
+        "type": "constructor",
+        "id": ["langchain_core", "prompts", "prompt", "PromptTemplate"],
+        "kwargs": {"template": "a"},
+    },
+    {"lc": 2, "type": "constructor", "id": ["uuid", "UUID"], "args": ["0" * 32]},
+]
+"""JSON that LangGraph's own serializer would make objects of."""
 
 
 @dataclasses.dataclass

@@ -197,12 +197,16 @@ def test_labels_that_langgraph_refuses_are_refused(both):
         for store in (both.ours, both.theirs):
             with pytest.raises(InvalidNamespaceError):
                 store.put(namespace, "k", {})
-    with pytest.raises(InvalidNamespaceError):
-        both.ours.batch([PutOp(("a.b",), "k", {})])
     with pytest.raises(ValueError, match="Unknown operation"):
         both.ours.batch(["nonsense"])  # type: ignore[list-item]
     with pytest.raises(ValueError, match=r"\$in"):
         both.ours.search(DOCS, filter={"n": {"$in": [1]}})
+
+
+@pytest.mark.newer("langgraph-checkpoint 4.3, which looks at labels in a batch")
+def test_labels_are_looked_at_in_a_batch_too(both):
+    with pytest.raises(InvalidNamespaceError):
+        both.ours.batch([PutOp(("a.b",), "k", {})])
 
 
 @pytest.mark.parametrize("face", FACES)

@@ -4,6 +4,7 @@ import pytest
 
 from conversing import finished, marked, seen
 from holdfast.errors import AlreadyExists, Conflict, Held, NotFound, Refused
+from holdfast.kinds import marks
 
 
 @pytest.fixture
@@ -44,6 +45,7 @@ def rows(store):
 def test_a_mark_keeps_what_was_there_and_copies_nothing(store, talk, change):
     made = talk.mark("s", 5)
     assert (made.session, made.first, made.last) == ("s", 1, 5)
+    assert talk.get_mark(made.id) == made
     assert rows(store) == (6, 1, 1)
     change(talk)
     finished(store)
@@ -74,6 +76,20 @@ def test_a_deleted_session_lets_go_of_its_marks(store, talk):
     assert said(talk, "f") == [1, 2, 3, 4, 5, 6]
     talk.delete("f")
     assert rows(store) == (0, 0, 0)
+
+
+def test_of_many_marks_a_deleted_session_lets_go_by_and_by(store, talk, monkeypatch):
+    monkeypatch.setattr(marks, "_AT_ONCE", 3)
+    for n in range(5):
+        talk.mark("s", new_id=f"k{n}")
+    talk.delete("s")
+    assert not talk.unmark("k1")
+    with pytest.raises(NotFound):
+        talk.marked("k1")
+    talk.create(id="s")
+    assert talk.mark("s", new_id="k2").last == 0
+    assert rows(store) == (0, 0, 1)
+    assert contents(talk, "k2") == []
 
 
 def test_a_mark_that_is_given_an_id_is_made_once(store, talk):
@@ -177,6 +193,42 @@ def test_a_revert_leaves_marks_as_they_are(store, talk):
     assert said(talk) == [1, 2, 3, 4, 5, 6]
     assert contents(talk, "k") == [1, 2, 3, 4, 5]
     assert contents(talk, "later") == [1, 2]
+
+
+@pytest.mark.parametrize("swept", [True, False])
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_revert_brings_back_the_marks_that_were(
+    store, talk, gone, swept, monkeypatch
+):
+    monkeypatch.setattr(marks, "_AT_ONCE", 2)
+    talk.fork("s", 3, new_id="f")
+    talk.append("f", "user", "own")
+    for id, at, new_id in (
+        ("s", 2, "k2"),
+        ("s", 5, "k5"),
+        ("s", 0, "k0"),
+        ("f", 4, "f"),
+    ):
+        talk.mark(id, at, new_id=new_id)
+    talk.amend("s", "m2", "two")
+    talk.mark("s", 3, new_id="k3")
+    moment = store.moment()
+    if gone:
+        talk.delete("s")
+        talk.delete("f")
+    else:
+        for mark in ("k2", "k5", "k0", "k3", "f"):
+            talk.unmark(mark)
+        talk.clear("s")
+    if swept:
+        finished(store)
+    store.revert(moment)
+    finished(store)
+    assert said(talk) == [1, "two", 3, 4, 5, 6]
+    assert [contents(talk, mark) for mark in ("k0", "k2", "k3", "k5", "f")] == [
+        [], [1, 2], [1, "two", 3], [1, 2, 3, 4, 5], [1, 2, 3, "own"]
+    ]  # fmt: skip
+    assert store.revert(moment).records == ()
 
 
 def test_what_only_marks_keep_is_out_of_sight_and_counted(store, talk):

@@ -13,7 +13,7 @@ from contested import PROMPT_SECONDS, positions, raw, said, store, url  # noqa: 
 from crowd import Aside
 from holdfast.engines.postgres.wire import plain
 from holdfast.errors import TimedOut
-from postgres import until
+from postgres import shared_url, until
 from turns import JOIN_SECONDS
 
 
@@ -55,6 +55,22 @@ def waiting_long(by: psycopg.Connection[Any]) -> list[Any]:
         "select pid from pg_stat_activity where wait_event_type = 'Lock' "
         "and clock_timestamp() - xact_start > interval '0.2 s'"
     ).fetchall()
+
+
+def test_a_row_that_is_only_met_at_the_end_of_a_group_is_waited_for(url, store):
+    store.sessions.append("a", "user", "said")
+    mark = store.sessions.mark("a").id
+    schema = url.partition("schema=")[2]
+    with psycopg.connect(shared_url()) as other:
+        other.execute(f"set search_path = {schema}")
+        other.execute(
+            "insert into leftover select 'sessions', source, 1 from segment limit 1"
+        )
+        letting_go = Aside(lambda: asyncio.run(store.aio.sessions.unmark(mark)))
+        with psycopg.connect(shared_url()) as look:
+            until(lambda: waiting_long(look))
+        other.rollback()
+        assert letting_go.result()
 
 
 @pytest.mark.parametrize("many", [1, 4, 30])

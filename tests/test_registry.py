@@ -64,6 +64,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
         [{**_DRAFT, "metadata": []}], [_DRAFT, {**_DRAFT, "content": {1}}],
         [_DRAFT] * 21,
     ),
+    "_indexed": (*_TEXT, "x" * 1_801),
     "_values": (
         5, "x", [], {5: _KEPT}, {"a": 5}, {"a": {}}, {"a": {**_KEPT, "more": 1}},
         {"a": {**_KEPT, "body": 5}}, {"a": {**_KEPT, "body": "a\x00"}},

@@ -21,7 +21,7 @@ from holdfast.engines.sqlite.connection import connect
 from holdfast.engines.sqlite.transaction import SqliteTransaction
 from holdfast.schema.catalog import catalog
 from holdfast.schema.past import Statements
-from holdfast.schema.statements import overrides, parse, shipped
+from holdfast.schema.statements import Statement, overrides, parse, shipped
 from test_journal import MADE
 
 STATEMENTS = catalog(registry().parts())
@@ -74,10 +74,11 @@ UNLIMITED = {
     "session_lines": "one row a line that a session had",
     "session_last": "one row",
     "message_touched": "what a revert puts back, within `limits.revert`",
+    "mark_within": "what a revert puts back, within `limits.revert`",
     "message_part_touched": "what a revert puts back, within `limits.revert`",
     "segment_lines": "one row a fork of a fork",
-    "mark_list": "all of them go with their session",
     "checkpoint_all": "what a deletion looks through",
+    "checkpoint_notes": "what a deletion looks through",
     "checkpoint_whole": "a copy is of all of them",
     "value_list": "what a deletion looks through",
     "value_whole": "a copy is of all of them",
@@ -430,6 +431,33 @@ def in_the_past(statements):
             continue
         with contextlib.suppress(errors.Refused):
             yield name, past.past(name)
+
+
+@pytest.mark.parametrize("alias", ["c", "w", "s"])
+def test_a_statement_may_call_its_tables_anything_and_reads_the_past(path, alias):
+    asked = {
+        "by_key": f"select {alias}.title from session {alias} "
+        f"where {alias}.owner = :owner and {alias}.id = :id",
+        "in_order": f"select {alias}.title from session {alias} "
+        f"where {alias}.owner = :owner order by {alias}.no limit 1",
+        "within": "select (select x.title from session x "
+        f"where x.no = {alias}.session) from message {alias}",
+    }
+    with holdfast.open(path) as store:
+        for id in ("a", "b"):
+            store.sessions.create("before", id=id)
+        store.sessions.append("a", "user", "said")
+        moment = store.moment()
+        for id in ("a", "b"):
+            store.sessions.update(id, title="after")
+    known = {name: Statement(name, "", text) for name, text in asked.items()}
+    past = Statements(known, registry().parts(), bind=lambda found: found)
+    connection = connect(path, durability="process-crash")
+    given = {"owner": "", "id": "a", "moment": moment}
+    for name in known:
+        found = connection.execute(past.past(name).text, given).fetchall()
+        assert found == [("before",)], name
+    connection.close()
 
 
 READS_NO_PAST = re.compile(

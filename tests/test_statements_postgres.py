@@ -70,7 +70,7 @@ insert into item (no, owner, id, namespace, key, created_at, updated_at, ends_at
     lifetime_us, value, vectors)
 select 300000 + no, owner, 'i' || no, '!n' || no % 60 || '!', 'k' || no, no, no,
     case when no % 3 = 0 then no end, case when no % 3 = 0 then 1 end, '{{}}',
-    case when no % 2 = 0 then '{{}}' end from session;
+    case when no % 2 = 0 then decode('80', 'hex') end from session;
 insert into task_log (no, owner, task, position, at, level, type, message)
 select no, owner, session, position, 0, 'info', 'x', content from message;
 insert into summary (no, owner, session, upto, created_at, text)

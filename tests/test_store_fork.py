@@ -236,6 +236,8 @@ def test_leases_and_places_of_followers_are_left_behind(route):
 def test_what_was_out_of_sight_then_is_swept_in_the_fork(route, monkeypatch):
     monkeypatch.setattr("holdfast.kinds.histories._SWEPT_AT_ONCE", 3)
     monkeypatch.setattr(tasks, "_SWEPT_AT_ONCE", 3)
+    monkeypatch.setattr("holdfast.kinds.marks._AT_ONCE", 2)
+    monkeypatch.setattr("holdfast.kinds.threads._SWEPT_AT_ONCE", 1)
     source, target = route
     with monkeypatch.context() as patch:
         for name in ("sqlite.transaction.Sqlite", "postgres.transaction.Postgres"):
@@ -248,6 +250,11 @@ def test_what_was_out_of_sight_then_is_swept_in_the_fork(route, monkeypatch):
             store.tasks.create("a task", id="t")
             for n in range(20):
                 store.tasks.log("t", f"line {n}")
+            held = {"type": "text", "body": "v" * 100}
+            store.threads.put("t", "c", values={"large": held})
+            for _ in range(3):
+                store.sessions.mark("deleted")
+            store.threads.delete("t")
             store.sessions.clear("cleared")
             store.sessions.append("cleared", "user", "new")
             store.sessions.delete("deleted")
@@ -265,7 +272,8 @@ def test_what_was_out_of_sight_then_is_swept_in_the_fork(route, monkeypatch):
             found = dump(fork)
         if not found["leftover"]:
             break
-    assert (len(found["message"]), found["task_log"]) == (21, [])
+    tables = ("task_log", "checkpoint", "channel_value", "mark", "segment")
+    assert [len(found[table]) for table in ("message", *tables)] == [21, 0, 0, 0, 0, 0]
     with holdfast.open(target) as fork:
         assert len(list(fork.sessions.history("kept"))) == 20
         assert fork.check().problems == ()

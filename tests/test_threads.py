@@ -5,7 +5,7 @@ import random
 import pytest
 
 from conversing import finished
-from holdfast.errors import AlreadyExists, NotFound
+from holdfast.errors import AlreadyExists, NotFound, TooLarge
 
 
 def value(text, repeat=1):
@@ -59,6 +59,19 @@ def test_one_that_is_there_is_replaced(threads):
     assert not threads.put("t", "c2", values={"own": value("new")})
     assert threads.checkpoint("t", "c2").values["own"].body == "new"
     assert ids(threads.checkpoints("t")) == ["c3", "c2", "c1"]
+
+
+def test_what_no_index_could_hold_is_refused_on_every_engine(threads):
+    most, more = (random.Random(1).randbytes(900).hex(), "x" * 1_801)
+    threads.put("t", "\U0001f600" * 200, ns=most, run=most)
+    threads.put_writes("t", "c1", most, [write(0, "x")], ns=most)
+    for attempt in (
+        lambda: threads.put("t", "c", ns=more),
+        lambda: threads.put("t", "c", run=more),
+        lambda: threads.put_writes("t", "c", more, []),
+    ):
+        with pytest.raises(TooLarge):
+            attempt()
 
 
 def test_namespaces_are_apart(threads):
@@ -131,9 +144,34 @@ def test_what_is_dropped_leaves_what_others_need(threads, store):
     dropped = threads.delete_runs(["r2", "unknown"])
     assert (dropped.checkpoints, dropped.notes) == (1, ("one",))
     assert threads.checkpoint("t").values["shared"].body == "s" * 100
-    assert threads.delete("t").notes == ("three",)
-    assert threads.delete("t").checkpoints == 0
+    assert threads.delete("t")
+    assert not threads.delete("t")
     assert rows(store) == (0, 0, 0, 0)
+
+
+def test_what_is_dropped_a_part_at_a_time_goes_from_the_oldest(threads, store):
+    for left, more in ((["c3", "c2"], True), (["c3"], True), (["c3"], False)):
+        assert threads.prune("t", ["c3"], limit=1).more == more
+        assert ids(threads.checkpoints("t")) == left
+    assert threads.checkpoint("t").values["shared"].body == "s" * 100
+    assert rows(store) == (1, 1, 0, 2)
+
+
+@pytest.mark.parametrize("at_once", [2, 1_000])
+def test_a_deleted_thread_is_out_of_sight_at_once_and_can_come_back(
+    threads, store, at_once, monkeypatch
+):
+    monkeypatch.setattr("holdfast.kinds.threads._SWEPT_AT_ONCE", at_once)
+    threads.put_writes("t", "c1", "a", [write(n, "x") for n in range(5)])
+    before, moment = threads.checkpoints("t"), store.moment()
+    assert threads.delete("t")
+    assert store.usage().tables["checkpoint"].rows == 0
+    threads.put("t", "anew", values={"own": value("n", 100)})
+    assert ids(threads.checkpoints("t")) == ["anew"]
+    store.revert(moment)
+    assert threads.checkpoints("t") == before
+    assert rows(store) == (1, 3, 5, 4)
+    assert threads.checkpoints("t") == before
 
 
 def test_a_copy_is_whole_and_its_own(threads, store):

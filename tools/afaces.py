@@ -89,6 +89,7 @@ PLAIN = {
     "Writes": "Iterable[dict[str, Any]]",
     "Ids": "Iterable[str]",
     "Channels": "Iterable[str]",
+    "Indexed": "str",
     "Renamed": "dict[str, str] | None",
 }
 """What the annotations that carry checks are to a caller."""

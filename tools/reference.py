@@ -113,6 +113,8 @@ COMMANDS = {
     "import": importing.chat,
     "import-sessions": importing.sessions,
     "import-active-mirror": importing.active_mirror,
+    "import-langgraph": importing.langgraph,
+    "import-adk": importing.adk,
     "import-openai-agents": importing.openai_agents,
     "export": exporting.export,
     "render": exporting.render,

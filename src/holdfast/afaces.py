@@ -996,8 +996,11 @@ class AsyncThreads:
             self._kind, _THREADS["copy"], (id, to), {"notes": notes}
         )
 
-    async def delete(self, id: str) -> Dropped:
-        """Delete a thread with all that it has."""
+    async def delete(self, id: str) -> bool:
+        """Delete a thread; True only if there was one.
+
+        What it has is out of sight at once; if it is much, it is deleted by and by.
+        """
         return await self._target.perform(self._kind, _THREADS["delete"], (id,), {})
 
     async def delete_runs(self, runs: Iterable[str]) -> Dropped:
@@ -1024,12 +1027,18 @@ class AsyncThreads:
         """The notes that a thread's checkpoints have, each once. Raises `NotFound`."""
         return await self._target.perform(self._kind, _THREADS["notes"], (id,), {})
 
-    async def prune(self, id: str, keep: Iterable[str]) -> Dropped:
+    async def prune(
+        self, id: str, keep: Iterable[str], *, limit: int | None = None
+    ) -> Dropped:
         """Delete all checkpoints of a thread but those of these ids.
 
         In every namespace, with their writes, and with values that no other one has.
+        With `limit` at most so many, the oldest first, then at most so many values: so
+        that others wait less long. The answer says whether there is more.
         """
-        return await self._target.perform(self._kind, _THREADS["prune"], (id, keep), {})
+        return await self._target.perform(
+            self._kind, _THREADS["prune"], (id, keep), {"limit": limit}
+        )
 
     async def put(
         self,

@@ -127,10 +127,11 @@ def document_of(value: object, name: str, limits: Limits) -> Any:
 
 def object_of(value: object, name: str, limits: Limits) -> Any:
     """A JSON object (a dict), checked and encoded; or None."""
-    if value is None or type(value) is codec.Document:
-        return value
-    if not isinstance(value, dict):
-        raise wrong_type(name, "a dict", value)
+    if value is None:
+        return None
+    plain = value.value if type(value) is codec.Document else value
+    if not isinstance(plain, dict):
+        raise wrong_type(name, "a dict", plain)
     return document_of(value, name, limits)
 
 

@@ -200,7 +200,9 @@ class Filling:
         """Remember rows that are out of sight, to be deleted once it is open."""
         with self._step():
             self._loader.run("copy_unswept_sessions")
+            self._loader.run("copy_unswept_marks")
             self._loader.run("copy_unswept_tasks")
+            self._loader.run("copy_unswept_threads")
 
     def finish(self, source: Said) -> None:
         """From here on it is the store, and says so."""

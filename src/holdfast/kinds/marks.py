@@ -8,6 +8,8 @@ being written; whatever becomes of the session, short of its deletion, the mark 
 it had.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from holdfast.contract import operation, query
@@ -18,6 +20,10 @@ from holdfast.kinds.forks import Forks
 from holdfast.kinds.histories import LAST, Place
 from holdfast.kinds.session_records import Mark, Message, Session, session_of
 from holdfast.page import Page
+
+_AT_ONCE = 1_000
+_ROWS = 4
+"""What is written for a mark that goes: about so many rows."""
 
 
 class Marks(Forks):
@@ -85,7 +91,7 @@ class Marks(Forks):
         self.lock(mark)
         row = self._mark_row(mark)
         if row is not None:
-            self._unmark([row[0]])
+            self._unmark([(row[0], self.owner)])
         return row is not None
 
     @operation
@@ -105,9 +111,23 @@ class Marks(Forks):
         return session_of(self._found(id))
 
     def let_go(self, session: int) -> None:
-        """Let go of all marks of a session, which goes."""
-        found = self.tx.all("mark_list", owner=self.owner, session=session)
-        self._unmark([no for (no,) in found])
+        """Let go of all marks of a session, which goes; of many, by and by."""
+        found = self._marks(session, _AT_ONCE + 1)
+        if len(found) > _AT_ONCE:
+            self._unshown(session)
+        else:
+            self._unmark(found)
+
+    def tidy(self, limit: int) -> bool:
+        """Let go of marks whose session is gone; then as `Histories`."""
+        row = self.tx.one("leftover_next", kind=self.name)
+        if row is None:
+            return False
+        found: Sequence[Row] = ()
+        if self.tx.one("session_now", no=row[0]) is None:
+            found = self._marks(row[0], max(1, limit // _ROWS))
+        self._unmark(found)
+        return bool(found) or super().tidy(limit)
 
     def _kept_by(self, mark: str) -> Row:
         row = self._mark_row(mark)
@@ -116,27 +136,36 @@ class Marks(Forks):
         return row
 
     def _mark_row(self, mark: str) -> Row | None:
-        return self.tx.one("mark_get", owner=self.owner, id=mark)
+        row = self.tx.one("mark_get", owner=self.owner, id=mark)
+        return None if row is None or row[2] is None else row
+
+    def _marks(self, session: int, limit: int) -> Sequence[Row]:
+        return self.tx.all("mark_list", session=session, limit=limit)
 
     def _same_mark(self, mark: str, id: str, at: int | None) -> Mark | None:
-        """The mark of an id, if it keeps the same. Raises `AlreadyExists`."""
+        """The mark of an id, if it keeps the same. Raises `AlreadyExists`.
+
+        One that is still to be let go of, its session being gone, makes place.
+        """
         self.lock(mark)
-        row = self._mark_row(mark)
+        row = self.tx.one("mark_get", owner=self.owner, id=mark)
         if row is None:
+            return None
+        if row[2] is None:
+            self._unmark([(row[0], self.owner)])
             return None
         there = _mark_of(row)
         if there.session != id or at not in {None, there.last}:
             raise AlreadyExists("mark", mark)
         return there
 
-    def _unmark(self, numbers: list[int]) -> None:
-        asked = [{"owner": self.owner, "session": no} for no in numbers]
+    def _unmark(self, marks: Sequence[Row]) -> None:
+        """Let go of marks, each by its number and its owner."""
+        asked = [{"owner": owner, "session": no} for no, owner in marks]
         found = self.tx.each("segment_lines", asked)
         for where in asked:
             self.tx.put("segment_drop", **where, after=0)
-        self.tx.put_each(
-            "mark_drop", ({"owner": self.owner, "no": no} for no in numbers)
-        )
+        self.tx.put_each("mark_drop", ({"owner": o, "no": no} for no, o in marks))
         for line in sorted({line for lines in found for (line,) in lines}):
             self._unshown(line)
 

@@ -19,10 +19,9 @@ from holdfast.errors import AlreadyExists, Conflict, NotFound, WrongType
 from holdfast.guarantees import Promise
 from holdfast.kinds.contexts import Contexts
 from holdfast.kinds.histories import LAST
-from holdfast.kinds.marks import Marks
+from holdfast.kinds.mark_reverts import MarkReverts
 from holdfast.kinds.rendering import AnyForm, Form, rendered, rendered_json
 from holdfast.kinds.replies import Replies
-from holdfast.kinds.reverts import Reverts
 from holdfast.kinds.session_records import (
     AnyStatus,
     Session,
@@ -34,7 +33,7 @@ from holdfast.kinds.sightings import Sightings
 from holdfast.page import Page, cursor_of, place_of
 
 
-class Sessions(Marks, Contexts, Replies, Reverts, Sightings):
+class Sessions(MarkReverts, Contexts, Replies, Sightings):
     """Conversations; each call is a transaction of its own, or part of an open one."""
 
     name = "sessions"

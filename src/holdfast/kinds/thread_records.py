@@ -18,6 +18,8 @@ from holdfast.engine import Row
 from holdfast.errors import NotStorable, TooLarge, WrongType
 from holdfast.limits import Limits, hold
 
+_INDEXED_BYTES = 1_800
+"""Beside an id of 200 characters, what an index of PostgreSQL's can hold."""
 _WRITTEN = {"index", "channel", "type", "body"}
 
 
@@ -73,15 +75,19 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Dropped(msgspec.Struct, frozen=True, kw_only=True):
-    """How many checkpoints went, and the notes that no other one of theirs has."""
+    """How many checkpoints went, and the notes that no other one of theirs has.
+
+    `more` if a limit left something that is still to be deleted.
+    """
 
     checkpoints: int
     notes: tuple[str, ...]
+    more: bool = False
 
 
 def _value_of(value: object, name: str, limits: Limits) -> ChannelValue:
     if type(value) is ChannelValue:
-        return value
+        value = {"type": value.type, "body": value.body}
     if not isinstance(value, dict) or value.keys() != {"type", "body"}:
         raise edges.wrong_type(name, "a dict of type and body", value)
     return ChannelValue(
@@ -101,6 +107,18 @@ def _body_of(value: object, name: str, limits: Limits) -> str:
         raise NotStorable(f"{name}: text with a NUL character")
     hold(size, limits.value_bytes, name, "value_bytes")
     return value
+
+
+def _indexed(value: object, name: str, limits: Limits) -> str:
+    """A text that rows are found by."""
+    text = edges.text_of(value, name, limits)
+    size = len(text.encode())
+    if size > _INDEXED_BYTES:
+        raise TooLarge(
+            f"{name}: it has at most {_INDEXED_BYTES:,} bytes, not {size:,}; nothing "
+            "was written"
+        )
+    return text
 
 
 def _values(value: object, name: str, limits: Limits) -> dict[str, ChannelValue]:
@@ -163,6 +181,7 @@ def _renamed(value: object, name: str, limits: Limits) -> dict[str, str]:
     }
 
 
+Indexed = Annotated[str, Edge(_indexed)]
 Values = Annotated[dict[str, Any], Edge(_values)]
 Writes = Annotated[Iterable[dict[str, Any]], Edge(_writes)]
 Ids = Annotated[Iterable[str], Edge(_ids)]

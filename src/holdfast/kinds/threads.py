@@ -10,11 +10,12 @@ beside it; one of which only writes are known is not shown.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from holdfast import codec
 from holdfast.contract import Kind, operation, query
-from holdfast.edges import Id, Object, PageSize, Text, Value
+from holdfast.edges import Count, Id, Object, PageSize, Text, Value
 from holdfast.engine import Row, Table
 from holdfast.errors import AlreadyExists, NotFound
 from holdfast.guarantees import Promise
@@ -24,6 +25,7 @@ from holdfast.kinds.thread_records import (
     Checkpoint,
     Dropped,
     Ids,
+    Indexed,
     Renamed,
     Thread,
     Values,
@@ -36,6 +38,7 @@ from holdfast.kinds.thread_records import (
 from holdfast.page import Page, cursor_of, place_of
 
 _ALL = 2**62
+_SWEPT_AT_ONCE = 1_000
 _LAST = "\U0010ffff"
 """Past every id."""
 _SMALL = 64
@@ -66,12 +69,12 @@ class Threads(Kind):
         id: Id,
         checkpoint: Id,
         *,
-        ns: Text = "",
+        ns: Indexed = "",
         parent: Id | None = None,
         state: Value = None,
         values: Values | None = None,
         metadata: Object = None,
-        run: Text | None = None,
+        run: Indexed | None = None,
         note: Text | None = None,
     ) -> bool:
         """Keep a checkpoint of a thread, which begins with its first one.
@@ -105,10 +108,10 @@ class Threads(Kind):
         self,
         id: Id,
         checkpoint: Id,
-        task: Text,
+        task: Indexed,
         writes: Writes,
         *,
-        ns: Text = "",
+        ns: Indexed = "",
         path: Text = "",
     ) -> int:
         """Keep what a task wrote after a checkpoint; how many of it were new.
@@ -253,8 +256,8 @@ class Threads(Kind):
     def notes(self, id: Id) -> tuple[str, ...]:
         """The notes that a thread's checkpoints have, each once. Raises `NotFound`."""
         where = {"owner": self.owner, "thread": self._thread(id)[0]}
-        rows = self.tx.all("checkpoint_all", **where)
-        return tuple(sorted({row[4] for row in rows} - {None}))
+        found = self.tx.all("checkpoint_notes", **where)
+        return tuple(sorted({note for (note,) in found}))
 
     @operation
     def copy(self, id: Id, to: Id, *, notes: Renamed = None) -> Thread:
@@ -279,14 +282,19 @@ class Threads(Kind):
         return self.get(to)
 
     @operation
-    def delete(self, id: Id) -> Dropped:
-        """Delete a thread with all that it has."""
+    def delete(self, id: Id) -> bool:
+        """Delete a thread; True only if there was one.
+
+        What it has is out of sight at once; if it is much, it is deleted by and by.
+        """
         row = self.tx.one("thread_get", owner=self.owner, id=id)
         if row is None:
-            return Dropped(checkpoints=0, notes=())
-        dropped = self._drop(row[0], lambda _: False)
+            return False
         self.tx.put("thread_drop", owner=self.owner, no=row[0])
-        return dropped
+        if self._swept(row[0], _SWEPT_AT_ONCE):
+            self.tx.put("leftover_add", kind=self.name, no=row[0], below=_ALL)
+            self.tx.untidy()
+        return True
 
     @operation
     def delete_runs(self, runs: Channels) -> Dropped:
@@ -305,16 +313,27 @@ class Threads(Kind):
         return Dropped(checkpoints=count, notes=tuple(sorted(notes)))
 
     @operation
-    def prune(self, id: Id, keep: Ids) -> Dropped:
+    def prune(self, id: Id, keep: Ids, *, limit: Count | None = None) -> Dropped:
         """Delete all checkpoints of a thread but those of these ids.
 
         In every namespace, with their writes, and with values that no other one has.
+        With `limit` at most so many, the oldest first, then at most so many values: so
+        that others wait less long. The answer says whether there is more.
         """
         kept = set(keep)
         row = self.tx.one("thread_get", owner=self.owner, id=id)
         if row is None:
             return Dropped(checkpoints=0, notes=())
-        return self._drop(row[0], lambda found: found[2] in kept)
+        return self._drop(row[0], lambda found: found[2] in kept, limit)
+
+    def tidy(self, limit: int) -> bool:
+        """Delete what threads had that were deleted."""
+        row = self.tx.one("leftover_next", kind=self.name)
+        if row is None:
+            return False
+        if not self._swept(row[0], limit):
+            self.tx.put("leftover_done", kind=self.name, no=row[0])
+        return True
 
     def usage(self) -> dict[str, tuple[int, int]]:
         """How many threads and checkpoints the owner has, and the latters' bytes."""
@@ -446,25 +465,39 @@ class Threads(Kind):
                 body=body,
             )
 
-    def _drop(self, thread: int, stays: Callable[[Row], bool]) -> Dropped:
+    def _swept(self, thread: int, limit: int) -> bool:
+        """Delete some rows of a thread that is gone; whether there may be more."""
+        for name in ("write_sweep", "checkpoint_sweep", "value_sweep"):
+            limit -= self.tx.run(name, thread=thread, limit=limit)
+            if limit <= 0:
+                return True
+        return False
+
+    def _drop(
+        self, thread: int, stays: Callable[[Row], bool], limit: int | None = None
+    ) -> Dropped:
         """Delete the checkpoints of a thread that do not stay, and what is theirs."""
         where = {"owner": self.owner, "thread": thread}
         rows = self.tx.all("checkpoint_all", **where)
-        gone = [row for row in rows if not stays(row)]
-        left = [row for row in rows if stays(row)]
+        every = sorted((row for row in rows if not stays(row)), key=itemgetter(2))
+        gone = every[:limit]
+        later = every[len(gone) :]
+        left = [*later, *filter(stays, rows)]
         numbers = [{"owner": self.owner, "no": row[0]} for row in gone]
         self.tx.put_each("write_drop", numbers)
         self.tx.put_each("checkpoint_drop", numbers)
-        if gone:
+        more = bool(later)
+        if not later and (gone or limit is not None):
             held = {of for row in left for of in _digests(row[3])}
             unheld = [
                 {"owner": self.owner, "no": no}
                 for digest, no in self.tx.all("value_list", **where)
                 if digest not in held
             ]
-            self.tx.put_each("value_drop", unheld)
+            self.tx.put_each("value_drop", unheld[:limit])
+            more = limit is not None and len(unheld) > limit
         notes = {row[4] for row in gone} - {row[4] for row in left} - {None}
-        return Dropped(checkpoints=len(gone), notes=tuple(sorted(notes)))
+        return Dropped(checkpoints=len(gone), notes=tuple(sorted(notes)), more=more)
 
 
 def _held(value: ChannelValue) -> object:

@@ -185,11 +185,23 @@ where (select max(g.no) from segment g where g.source = l.line) is not null
         and s.first <= l.first) is null
     and (select max(s.no) from session s where s.line = l.line
         and s.first <= l.first) is null
+-- copy_unswept_marks --
+-- Remember marks whose session is gone.
+insert into leftover (kind, no, below)
+select 'sessions', k.session, 1 from mark k
+where (select s.no from session s where s.no = k.session) is null group by k.session
+on conflict (kind, no) do nothing
 -- copy_unswept_tasks --
 -- Remember lines of logs whose task is gone.
 insert into leftover (kind, no, below)
 select 'tasks', g.task, max(g.position) + 1 from task_log g
 where (select t.no from task t where t.no = g.task) is null group by g.task
+-- copy_unswept_threads --
+-- Remember checkpoints and values whose thread is gone.
+insert into leftover (kind, no, below)
+select 'threads', h.thread, 1 from (
+    select k.thread from checkpoint k union select v.thread from channel_value v) h
+where (select t.no from thread t where t.no = h.thread) is null
 -- copy_unsay --
 -- Have a store say something no more.
 delete from store where name = :name

@@ -33,6 +33,8 @@ _OVERRIDE = "{}_past"
 _MARK = "@past"
 _EVER, _WAS = "ever_", "was_"
 _READS = re.compile(r"\s*(?:select|with)\b")
+_IMAGE, _CHANGE = "an_image", "a_change"
+"""What only this file calls a table: a statement's own names must not be in the way."""
 _NEXT_WORD = r"(?:where|order|group|limit|on|cross|join|left|inner|union|for)\b"
 _WHERE = re.compile(r"\s+where\s+")
 _EQUAL = re.compile(
@@ -108,30 +110,33 @@ def _first(images: str, key: tuple[str, ...], equal: Mapping[str, str]) -> str:
     through all that died since).
     """
     named = [name for name in key if name != "owner"]
-    columns = ", ".join(f"w.{name}" for name in named)
+    columns = ", ".join(f"{_IMAGE}.{name}" for name in named)
     values = ", ".join(equal[name] for name in named)
-    owner = [f"w.owner = {equal['owner']}"] if "owner" in equal else []
-    same = [f"w.{name} is not distinct from {equal[name]}" for name in named]
+    owner = [f"{_IMAGE}.owner = {equal['owner']}"] if "owner" in equal else []
+    same = [f"{_IMAGE}.{name} is not distinct from {equal[name]}" for name in named]
     where = [
         *owner,
         *same,
-        "w.died > :moment",
-        f"w.{named[0]} >= {equal[named[0]]}",
-        f"w.{named[0]} <= {equal[named[0]]}",
-        f"({columns}, w.died) > ({values}, :moment)",
+        f"{_IMAGE}.died > :moment",
+        f"{_IMAGE}.{named[0]} >= {equal[named[0]]}",
+        f"{_IMAGE}.{named[0]} <= {equal[named[0]]}",
+        f"({columns}, {_IMAGE}.died) > ({values}, :moment)",
         f"({columns}) <= ({values})",
     ]
     return (
-        f"select w.* from {images} w where {' and '.join(where)} "
-        f"order by {columns}, w.died limit 1"
+        f"select {_IMAGE}.* from {images} {_IMAGE} where {' and '.join(where)} "
+        f"order by {columns}, {_IMAGE}.died limit 1"
     )
 
 
-_TOUCHED = "coalesce((select 1 from change c where c.no = {0}.no and c.seq > :moment"
+_TOUCHED = (
+    f"coalesce((select 1 from change {_CHANGE} "
+    f"where {_CHANGE}.no = {{0}}.no and {_CHANGE}.seq > :moment and {_CHANGE}.op"
+)
 _UNTOUCHED = (
     f"({{0}}.no <= :moment or {{0}}.no >= {ELSEWHERE}) "
-    f"and {_TOUCHED} and c.op <> 'create' limit 1), 0) <> 1 "
-    f"and {_TOUCHED} and c.op = 'create' and c.no <> c.seq limit 1), 0) <> 1"
+    f"and {_TOUCHED} <> 'create' limit 1), 0) <> 1 "
+    f"and {_TOUCHED} = 'create' and {_CHANGE}.no <> {_CHANGE}.seq limit 1), 0) <> 1"
 )
 """Of a row: it was there at the moment, and is as it was. Of `not exists` PostgreSQL
 makes a join, after which nothing is in order; of `is null` it believes that few are."""

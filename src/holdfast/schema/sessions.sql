@@ -93,7 +93,7 @@ create table mark (
     last integer not null,
     unique (owner, id)
 ) strict;
-create index mark_session on mark (owner, session);
+create index mark_session on mark (session);
 
 -- session_fields --
 -- What a session's record is made of, beside its own row the place and the time of its
@@ -456,13 +456,13 @@ insert into mark (no, owner, id, session, first, last)
 values (:no, :owner, :id, :session, :first, :last)
 
 -- mark_get --
--- One mark, with the id of its session.
-select k.no, k.id, s.id, k.first, k.last from mark k join session s on s.no = k.session
-where k.owner = :owner and k.id = :id
+-- One mark, with the id of its session, if that is there.
+select k.no, k.id, (select s.id from session s where s.no = k.session), k.first, k.last
+from mark k where k.owner = :owner and k.id = :id
 
 -- mark_list --
--- The marks of a session.
-select k.no from mark k where k.owner = :owner and k.session = :session
+-- Marks of a session.
+select k.no, k.owner from mark k where k.session = :session limit :limit
 
 -- mark_drop --
 -- Delete a mark.

@@ -141,6 +141,11 @@ from checkpoint k where k.owner = :owner and k.thread = :thread
 select k.no, k.ns, k.id, k.held, k.note, k.run from checkpoint k
 where k.owner = :owner and k.thread = :thread
 
+-- checkpoint_notes --
+-- The notes that the checkpoints of a thread have.
+select k.note from checkpoint k
+where k.owner = :owner and k.thread = :thread and k.note is not null
+
 -- checkpoint_of_run --
 -- The threads that have checkpoints of a run.
 select t.id from checkpoint k join thread t on t.no = k.thread
@@ -162,6 +167,12 @@ where owner = :owner and no = :no
 -- checkpoint_drop --
 -- Delete a checkpoint's own row.
 delete from checkpoint where owner = :owner and no = :no
+
+-- checkpoint_sweep --
+-- Delete some checkpoints of a thread, in their order.
+delete from checkpoint where no in (
+    select k.no from checkpoint k where k.thread = :thread
+    order by k.id, k.ns limit :limit)
 
 -- write_list --
 -- The writes after a checkpoint, in the order in which they are applied.
@@ -187,6 +198,14 @@ where owner = :owner and no = :no
 -- write_drop --
 -- Delete the writes after a checkpoint.
 delete from checkpoint_write where owner = :owner and checkpoint = :no
+
+-- write_sweep --
+-- Delete some of the writes after those checkpoints that are deleted next.
+delete from checkpoint_write where no in (
+    select g.no from checkpoint_write g where g.checkpoint in (
+        select k.no from checkpoint k where k.thread = :thread
+        order by k.id, k.ns limit :limit)
+    limit :limit)
 
 -- value_get --
 -- A value of a thread, by its digest.
@@ -215,3 +234,8 @@ values (:no, :owner, :thread, :digest, :type, :body)
 -- value_drop --
 -- Delete a value.
 delete from channel_value where owner = :owner and no = :no
+
+-- value_sweep --
+-- Delete some values of a thread.
+delete from channel_value where no in (
+    select v.no from channel_value v where v.thread = :thread limit :limit)

@@ -9,7 +9,7 @@ create table mark (
     last integer not null,
     unique (owner, id)
 ) strict;
-create index mark_session on mark (owner, session);
+create index mark_session on mark (session);
 -- What agents know across conversations.
 create table item (
     no integer primary key,
@@ -22,7 +22,7 @@ create table item (
     ends_at integer,
     lifetime_us integer,
     value text not null,
-    vectors text,
+    vectors blob,
     unique (owner, id)
 ) strict;
 create index item_place on item (owner, namespace, updated_at, no);
