@@ -6,9 +6,11 @@ Leaves to others: `show` (`showing`), `log` and `tail` (`journal`), `diff`
 Always holds: a store is opened read-only, and is never created by a look.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Annotated, Any
 
+import msgspec
 from cyclopts import Parameter
 from rich.text import Text
 
@@ -30,6 +32,7 @@ from holdfast.cli.showing import show
 from holdfast.cli.standing import AsOf, head, json_head, standing
 from holdfast.kinds.session_records import SessionStatus
 from holdfast.kinds.task_records import TaskStatus
+from holdfast.page import Page
 
 
 def sessions(
@@ -44,16 +47,8 @@ def sessions(
     json: Json = False,
 ) -> None:
     """List the sessions of a store, newest first (owner by owner)."""
-    with opened(store, as_of) as there:
-        then = standing(there, as_of)
-        lists = scope(there, owner).sessions.list
-        page = listed(lists, limit, cursor, status=status)
-    if json:
-        found = {"sessions": list(page), "cursor": page.cursor}
-        output.show_json({**json_head(then), **found})
-        return
-    lines = records.sessions(page, output.console().width) if page else ["no sessions"]
-    output.show(*head(then), *lines, *output.more(page.cursor))
+    asked = _Asked("sessions", owner, limit, cursor, json)
+    _list(store, as_of, asked, records.sessions, status=status)
 
 
 def tasks(
@@ -68,16 +63,8 @@ def tasks(
     json: Json = False,
 ) -> None:
     """List the tasks of a store, newest first (owner by owner)."""
-    with opened(store, as_of) as there:
-        then = standing(there, as_of)
-        lists = scope(there, owner).tasks.list
-        page = listed(lists, limit, cursor, status=status)
-    if json:
-        found = {"tasks": list(page), "cursor": page.cursor}
-        output.show_json({**json_head(then), **found})
-        return
-    lines = records.tasks(page, output.console().width) if page else ["no tasks"]
-    output.show(*head(then), *lines, *output.more(page.cursor))
+    asked = _Asked("tasks", owner, limit, cursor, json)
+    _list(store, as_of, asked, records.tasks, status=status)
 
 
 def items(
@@ -94,16 +81,8 @@ def items(
     json: Json = False,
 ) -> None:
     """List the items of a store, last put first (owner by owner)."""
-    with opened(store, as_of) as there:
-        then = standing(there, as_of)
-        lists = scope(there, owner).items.list
-        page = listed(lists, limit, cursor, namespace=label)
-    if json:
-        found = {"items": list(page), "cursor": page.cursor}
-        output.show_json({**json_head(then), **found})
-        return
-    lines = records.items(page, output.console().width) if page else ["no items"]
-    output.show(*head(then), *lines, *output.more(page.cursor))
+    asked = _Asked("items", owner, limit, cursor, json)
+    _list(store, as_of, asked, records.items, namespace=label)
 
 
 def threads(
@@ -117,14 +96,38 @@ def threads(
     json: Json = False,
 ) -> None:
     """List the threads of a store, newest first (owner by owner)."""
-    with opened(store, as_of) as there:
+    asked = _Asked("threads", owner, limit, cursor, json)
+    _list(store, as_of, asked, records.threads)
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """Which records of a kind are listed, and how."""
+
+    kind: str
+    owner: str | None
+    limit: int
+    cursor: str | None
+    json: bool
+
+
+def _list(
+    place: str,
+    as_of: int | datetime | None,
+    asked: _Asked,
+    lines_of: Callable[[Page[Any], int], Iterable[Text]],
+    **filters: object,
+) -> None:
+    """Show a page of a kind's records, and how to go on."""
+    with opened(place, as_of) as there:
         then = standing(there, as_of)
-        page = listed(scope(there, owner).threads.list, limit, cursor)
-    if json:
-        found = {"threads": list(page), "cursor": page.cursor}
+        lists = getattr(scope(there, asked.owner), asked.kind).list
+        page = listed(lists, asked.limit, asked.cursor, **filters)
+    if asked.json:
+        found = {asked.kind: list(page), "cursor": page.cursor}
         output.show_json({**json_head(then), **found})
         return
-    lines = records.threads(page) if page else ["no threads"]
+    width = output.console().width
+    lines = lines_of(page, width) if page else [Text(f"no {asked.kind}")]
     output.show(*head(then), *lines, *output.more(page.cursor))
 
 

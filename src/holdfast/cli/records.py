@@ -106,7 +106,7 @@ def items(found: Iterable["Item"], width: int) -> Iterator[Text]:
     )
 
 
-def threads(found: Iterable["Thread"]) -> Iterator[Text]:
+def threads(found: Iterable["Thread"], _width: int) -> Iterator[Text]:
     """Threads, a line each: when it began, whose it is, its id."""
     for record in found:
         whose = f"{safe(record.owner)}  " if record.owner else ""
