@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from inspect import BoundArguments
-from itertools import count, islice
+from itertools import chain, count, islice
+from sys import maxsize
 from typing import Any, TypeAlias, cast
 
 from holdfast import Message, Session, Store
@@ -41,6 +42,9 @@ with extra("openai-agents"):
     from agents.tool_context import ToolContext
 
 MAIN = "main"
+_AT_ONCE = 200
+"""Messages that are read at once. A page is made into items before the next is read: so
+few objects are around that the garbage collector seldom comes."""
 _PREVIEW_CHARACTERS = 100
 Turn: TypeAlias = dict[str, Any]
 
@@ -81,8 +85,12 @@ class HoldfastSession:
         """
         if limit is None and self.session_settings is not None:
             limit = self.session_settings.limit
-        found = await self._said(limit)
-        return [cast("TResponseInputItem", item_of(message)) for message in found]
+        at_once = min(_AT_ONCE, self._store._core.limits.page)  # noqa: SLF001
+        try:
+            return await self._store.read(_items, self.stored_as, limit, at_once)
+        except NotFound:
+            self._only_main()
+            return []
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
         """Add items at the end, all of them or none."""
@@ -211,8 +219,10 @@ class HoldfastSession:
         `can_branch`. Raises `NotFound`.
         """
         stored = _stored_as(self.session_id, branch_id or self.branch)
-        asked = _asked(await self._all(stored))
-        return [_turn(number, message) for number, message in enumerate(asked, 1)]
+        said = [message async for message in self._store.sessions.history(stored)]
+        return [
+            _turn(number, message) for number, message in enumerate(_asked(said), 1)
+        ]
 
     async def find_turns_by_content(
         self, search_term: str, branch_id: str | None = None
@@ -224,34 +234,6 @@ class HoldfastSession:
 
     def close(self) -> None:
         """Nothing: the store is its opener's to close."""
-
-    async def _said(self, limit: int | None) -> list[Message]:
-        """What is there: all of it, or the newest messages."""
-        try:
-            if limit is None or limit < 0:
-                return await self._all(self.stored_as)
-            return await self._newest(limit)
-        except NotFound:
-            self._only_main()
-            return []
-
-    async def _newest(self, limit: int) -> list[Message]:
-        """The newest messages, oldest of them first."""
-        found: list[Message] = []
-        cursor: str | None = None
-        most = self._store._core.limits.page  # noqa: SLF001
-        while len(found) < limit:
-            page = await self._store.sessions.messages(
-                self.stored_as, min(limit - len(found), most), cursor=cursor
-            )
-            found = [*page, *found]
-            cursor = page.cursor
-            if cursor is None:
-                break
-        return found
-
-    async def _all(self, stored: str) -> list[Message]:
-        return [message async for message in self._store.sessions.history(stored)]
 
     async def _described(self, session: Session) -> dict[str, Any]:
         name = _branch_of(self.session_id, session.id)
@@ -278,6 +260,22 @@ class HoldfastSession:
         """Raise `NotFound` for a branch; what is not there of main is empty."""
         if self.branch != MAIN:
             raise NotFound("branch", self.branch)
+
+
+def _items(
+    tx: OpenTransaction, id: str, limit: int | None, at_once: int
+) -> list[TResponseInputItem]:
+    """The newest items of a session, oldest of them first. Raises `NotFound`."""
+    left = maxsize if limit is None or limit < 0 else limit
+    pages: list[list[dict[str, Any]]] = []
+    cursor: str | None = None
+    while left > 0:
+        page = tx.sessions.messages(id, min(left, at_once), cursor=cursor)
+        pages.append([item_of(message) for message in page])
+        left, cursor = left - len(page), page.cursor
+        if cursor is None:
+            break
+    return cast("list[TResponseInputItem]", [*chain.from_iterable(reversed(pages))])
 
 
 def _clear(tx: OpenTransaction, id: str) -> None:

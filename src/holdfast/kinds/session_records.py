@@ -67,7 +67,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     more: bool
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One message; `position` counts from 1 within its session.
 
     `partial` says that it is still being written, or that its end never came.
@@ -198,7 +198,7 @@ def session_of(row: Row) -> Session:
 
 def message_of(session: str, row: Row, more: str = "") -> Message:
     """The message of a row, and what came of it `more` than the row says."""
-    id, position, role, content, metadata, created_at, partial, *_ = row
+    id, position, role, content, metadata, created_at, partial, _, _ = row
     return Message(
         id=id,
         session=session,
