@@ -15,6 +15,7 @@ from typing import Protocol
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER_BITS = 40
 _UUID_CHARACTERS = 36
+_VERSION_AT = 14
 _MICROSECOND = timedelta(microseconds=1)
 _random = random.Random(os.urandom(32))  # ids need to differ, not to be secret
 os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(32)))
@@ -87,9 +88,11 @@ def token(at_us: int) -> str:
 
 
 def number_in(id: str) -> int | None:
-    """The number that a UUID of ours may end in; None for a text that is no UUID."""
+    """The number that a UUID of ours may end in; None for what is of another form."""
+    if len(id) != _UUID_CHARACTERS or id[_VERSION_AT] != "7":
+        return None
     try:
-        return int(id[-10:], 16) if len(id) == _UUID_CHARACTERS else None
+        return int(id[-10:], 16)
     except ValueError:
         return None
 

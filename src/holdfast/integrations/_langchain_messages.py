@@ -56,7 +56,7 @@ class _Known(msgspec.Struct, frozen=True):
     """A class of messages: its role in a session, and its fields' defaults.
 
     `blank` is a message of it with nothing but these, of which those in `mutable` are
-    never shared.
+    never shared; `names` are those of all its fields.
     """
 
     form: type[BaseMessage]
@@ -64,17 +64,24 @@ class _Known(msgspec.Struct, frozen=True):
     role: str
     defaults: dict[str, Any]
     mutable: dict[str, Any]
+    names: frozenset[str]
     blank: BaseMessage
 
     def made(self, given: dict[str, Any]) -> BaseMessage:
         """A message of these fields, which were checked when it was first made."""
-        fresh = {
-            name: default.copy()
-            for name, default in self.mutable.items()
-            if name not in given
-        }
-        message = self.blank.model_copy(update=fresh | given)
-        message.model_fields_set.difference_update(fresh)
+        fresh = {name: default.copy() for name, default in self.mutable.items()}
+        fields = {**self.blank.__dict__, **fresh, **given}
+        if not given.keys() <= self.names:
+            return self.form.model_construct(set(given), **fields)
+        message = self.form.__new__(self.form)
+        message.__setstate__(
+            {
+                "__dict__": fields,
+                "__pydantic_fields_set__": set(given),
+                "__pydantic_extra__": {},
+                "__pydantic_private__": None,
+            }
+        )
         return message
 
 
@@ -87,7 +94,8 @@ def _known(role: str, form: type[BaseMessage]) -> _Known:
     mutable = {k: v for k, v in defaults.items() if isinstance(v, (dict, list))}
     blank = form.model_construct(set(), content="", **defaults)
     type = form.model_fields["type"].default
-    return _Known(form, type, role, defaults, mutable, blank)
+    names = frozenset(form.model_fields)
+    return _Known(form, type, role, defaults, mutable, names, blank)
 
 
 _KNOWN: dict[type[BaseMessage], _Known] = {

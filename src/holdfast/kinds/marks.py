@@ -9,6 +9,7 @@ it had.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -18,7 +19,7 @@ from holdfast.engine import Row
 from holdfast.errors import AlreadyExists, NotFound, Refused
 from holdfast.kinds.forks import Forks
 from holdfast.kinds.histories import LAST, Place
-from holdfast.kinds.session_records import Mark, Message, Session, session_of
+from holdfast.kinds.session_records import Mark, Message, Session, draft_of, session_of
 from holdfast.page import Page
 
 _AT_ONCE = 1_000
@@ -54,22 +55,7 @@ class Marks(Forks):
             return there
         source = place if of is None else _place_of(self._kept_by(of))
         at = self._position(id, source, at)
-        no = self.tx.new_no()
-        made = Mark(
-            id=new_id or self.tx.new_id(no), session=id, first=source.first, last=at
-        )
-        self.tx.put(
-            "mark_add",
-            no=no,
-            owner=self.owner,
-            id=made.id,
-            session=place.no,
-            first=made.first,
-            last=made.last,
-        )
-        if at >= source.first:
-            self._share(id, source, no, at)
-        return made
+        return self._marked(id, place.no, source, at, new_id)
 
     @query
     def get_mark(self, mark: Id) -> Mark:
@@ -110,6 +96,23 @@ class Marks(Forks):
             self.forget_summaries(place.no, beyond=at)
         return session_of(self._found(id))
 
+    def extend_marked(self, id: str, messages: Sequence[dict[str, Any]]) -> Mark:
+        """Add messages as `extend` does, and mark what the session then shows."""
+        limits = self.tx.limits
+        drafts = [
+            draft_of(item, f"messages[{n}]", limits) for n, item in enumerate(messages)
+        ]
+        place = self._place(id, writing=bool(drafts))
+        _, place = self._extended(id, place, drafts)
+        return self._marked(id, place.no, place, place.last)
+
+    def version_with(self, id: str, mark: str) -> int | None:
+        """The version of a session, if a mark is one of its; else None."""
+        row = self._mark_row(mark)
+        if row is None or row[2] != id:
+            return None
+        return self._read_place(id).version
+
     def let_go(self, session: int) -> None:
         """Let go of all marks of a session, which goes; of many, by and by."""
         found = self._marks(session, _AT_ONCE + 1)
@@ -128,6 +131,27 @@ class Marks(Forks):
             found = self._marks(row[0], max(1, limit // _ROWS))
         self._unmark(found)
         return bool(found) or super().tidy(limit)
+
+    def _marked(
+        self, id: str, session: int, source: Place, at: int, new_id: str | None = None
+    ) -> Mark:
+        """A new mark of a session, of what a place shows up to a position."""
+        no = self.tx.new_no()
+        made = Mark(
+            id=new_id or self.tx.new_id(no), session=id, first=source.first, last=at
+        )
+        self.tx.put(
+            "mark_add",
+            no=no,
+            owner=self.owner,
+            id=made.id,
+            session=session,
+            first=made.first,
+            last=made.last,
+        )
+        if at >= source.first:
+            self._share(id, source, no, at)
+        return made
 
     def _kept_by(self, mark: str) -> Row:
         row = self._mark_row(mark)

@@ -8,6 +8,8 @@ Always holds: positions run without a gap from a session's first message to its 
 
 from collections.abc import Sequence
 
+import msgspec
+
 from holdfast import codec
 from holdfast.clock import to_datetime
 from holdfast.contract import every_page, operation, query
@@ -64,22 +66,8 @@ class Messages(Histories):
         broke off). Raises as `append` does.
         """
         drafts: Sequence[Draft] = tuple(messages)  # type: ignore[arg-type]
-        place = self._place(id)
-        there = self._there(id, place, drafts)
-        if any(draft.id not in there for draft in drafts):
-            self._expect(id, place, expect)
-        kept: list[Message] = []
-        last = place.last
-        for draft in drafts:
-            message = there.get(draft.id)
-            if message is None:
-                last += 1
-                message = self._add(id, place, last, draft)
-                watch(self.tx, Added(id, place.line, place.first, last, draft))
-            if draft.id is not None:
-                there[draft.id] = message
-            kept.append(message)
-        return tuple(kept)
+        kept, _ = self._extended(id, self._place(id), drafts, expect)
+        return kept
 
     @query
     def messages(
@@ -144,6 +132,26 @@ class Messages(Histories):
             self.forget_summaries(place.no, beyond=0)
         return count
 
+    def _extended(
+        self, id: str, place: Place, drafts: Sequence[Draft], expect: int | None = None
+    ) -> tuple[tuple[Message, ...], Place]:
+        """The messages of drafts, those added that were not there; the place then."""
+        there = self._there(id, place, drafts)
+        if any(draft.id not in there for draft in drafts):
+            self._expect(id, place, expect)
+        kept: list[Message] = []
+        last = place.last
+        for draft in drafts:
+            message = there.get(draft.id)
+            if message is None:
+                last += 1
+                message = self._add(id, place, last, draft)
+                watch(self.tx, Added(id, place.line, place.first, last, draft))
+            if draft.id is not None:
+                there[draft.id] = message
+            kept.append(message)
+        return tuple(kept), msgspec.structs.replace(place, last=last)
+
     def _expect(self, id: str, place: Place, expect: int | None) -> None:
         if expect is not None and expect != place.version:
             raise Conflict("session", id, expected=expect, found=place.version)
@@ -173,7 +181,7 @@ class Messages(Histories):
         tx, line = self.tx, place.line
         if draft.partial:
             self._only_newer()
-        if draft.id is not None:
+        if draft.id is not None and place.first > 1:
             tx.put("message_unhide", session=line, id=draft.id, first=place.first)
         row_no = tx.new_no()
         id = draft.id or tx.new_id(row_no)

@@ -10,8 +10,8 @@ Always holds: a message that was changed, also in place, is drafted anew; what i
 remembered is little, and goes oldest first.
 """
 
-import copy
 import hashlib
+import marshal
 from collections import OrderedDict
 from typing import Any
 
@@ -28,6 +28,8 @@ HEAD_BYTES, _BODY_BYTES = 8, 16
 _REMEMBERED_BYTES = 32 * 1024 * 1024
 _EACH_BYTES = 2048
 """About what a draft takes besides its texts."""
+_PLAINLY = 2
+"""Equal values are equal bytes: no later form of `marshal`'s keeps to that."""
 
 
 class Drafted(msgspec.Struct, frozen=True):
@@ -36,15 +38,15 @@ class Drafted(msgspec.Struct, frozen=True):
     draft: dict[str, Any]
     digest: bytes
     form: type[BaseMessage]
-    fields: dict[str, Any]
+    fields: bytes | None
     size_bytes: int
 
     def stands_for(self, message: BaseMessage) -> bool:
         """Whether a message is the one that this was made of, unchanged."""
         return (
             type(message) is self.form
-            and message.__dict__ == self.fields
-            and _of_the_same_types(message.__dict__, self.fields)
+            and self.fields is not None
+            and _fields_of(message) == self.fields
             and not message.__pydantic_extra__
         )
 
@@ -62,7 +64,7 @@ class Drafts:
         if known is not None and known.stands_for(message):
             return known
         made = drafted(message)
-        if message.id and not message.__pydantic_extra__:
+        if message.id and made.fields and not message.__pydantic_extra__:
             self._remember(message.id, made)
         return made
 
@@ -78,23 +80,26 @@ class Drafts:
 def drafted(message: BaseMessage) -> Drafted:
     """The draft of a message, and what tells whether it is still the one."""
     draft = draft_of(message)
+    fields = _fields_of(message)
     texts = codec.text_of(draft["content"]) or "", codec.text_of(draft.get("metadata"))
     return Drafted(
         draft,
         digest_of(draft),
         type(message),
-        copy.deepcopy(message.__dict__),
-        2 * sum(len(text or "") for text in texts) + _EACH_BYTES,
+        fields,
+        2 * sum(len(text or "") for text in texts) + len(fields or b"") + _EACH_BYTES,
     )
 
 
-def _of_the_same_types(value: Any, other: Any) -> bool:
-    """Whether two equal values are the same: to Python, True is 1, and 1 is 1.0."""
-    if type(value) is not type(other):
-        return False
-    if isinstance(value, dict):
-        return all(_of_the_same_types(item, other[key]) for key, item in value.items())
-    return not isinstance(value, list) or all(map(_of_the_same_types, value, other))
+def _fields_of(message: BaseMessage) -> bytes | None:
+    """What a message's fields say, to be compared; None for what is more than data.
+
+    In this form, which is never read, True is not 1, and 1 is not 1.0.
+    """
+    try:
+        return marshal.dumps(message.__dict__, _PLAINLY)
+    except ValueError:
+        return None
 
 
 def digest_of(draft: dict[str, Any]) -> bytes:

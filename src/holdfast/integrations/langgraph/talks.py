@@ -87,10 +87,11 @@ def keep(tx: OpenTransaction, id: str, said: Said, left: Left | None) -> Left:
     """Have a session show what was said; how it is left.
 
     `left` is how it was left the last time, if that is known: then the session is not
-    read, as long as nobody else has written to it.
+    read, as long as nobody else has written to it. Its mark goes with it: a session
+    that was begun anew by the same id has others.
     """
     tx.sessions.lock(id)
-    if left is None or not _stands(tx, id, left):
+    if left is None or tx.sessions.version_with(id, left.mark) != left.version:
         left = _there(tx, id)
     return _led_on(tx, id, said, left)
 
@@ -131,18 +132,6 @@ def led_on(left: Left, answers: Mapping[int, BaseMessage]) -> Left:
 def messages_in(page: Page[Message]) -> Iterator[BaseMessage]:
     """What a page of a mark's messages says, as LangGraph has it."""
     return map(message_of, page)
-
-
-def _stands(tx: OpenTransaction, id: str, left: Left) -> bool:
-    """Whether a session is as it was left: still the one, and of that version.
-
-    A mark goes with its session: one that was begun anew by the same id has others.
-    """
-    try:
-        tx.sessions.get_mark(left.mark)
-        return tx.sessions.get(id).version == left.version
-    except NotFound:
-        return False
 
 
 def _called(tx: OpenTransaction, id: str, call: str) -> str | None:
@@ -190,10 +179,12 @@ def _led_on(tx: OpenTransaction, id: str, said: Said, left: Left) -> Left:
         else:
             at = tx.sessions.begins(id) - 1 + common
             version = tx.sessions.rewind(id, at).version
-    for start in range(common, len(said.drafts), _AT_ONCE):
-        drafts = said.drafts[start : start + _AT_ONCE]
-        version += len(tx.sessions.extend(id, drafts))
-    return Left(version, said.digests, tx.sessions.mark(id).id)
+    new = said.drafts[common:]
+    version += len(new)
+    while len(new) > _AT_ONCE:
+        tx.sessions.extend(id, new[:_AT_ONCE])
+        new = new[_AT_ONCE:]
+    return Left(version, said.digests, tx.sessions.extend_marked(id, new).id)
 
 
 def _one_replaced(said: Said, left: Left, at: int) -> bool:
