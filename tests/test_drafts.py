@@ -14,7 +14,8 @@ class Own(HumanMessage):
 
 def a_message(id: str = "m") -> AIMessage:
     calls = [{"name": "look", "args": {"at": ["x"]}, "id": "c", "type": "tool_call"}]
-    return AIMessage("So it is.", id=id, tool_calls=calls)
+    said = {"sure": 1}
+    return AIMessage("So it is.", id=id, tool_calls=calls, additional_kwargs=said)
 
 
 def test_a_message_is_drafted_once() -> None:
@@ -34,7 +35,13 @@ def beside_its_fields(message: AIMessage) -> None:
     message.extra = "more"
 
 
-@pytest.mark.parametrize("change", [in_place, deep_within, beside_its_fields])
+def by_type_alone(message: AIMessage) -> None:
+    message.additional_kwargs["sure"] = True
+
+
+@pytest.mark.parametrize(
+    "change", [in_place, deep_within, beside_its_fields, by_type_alone]
+)
 def test_a_message_that_was_changed_in_place_is_drafted_anew(change) -> None:
     made, message = Drafts(), a_message()
     before = made.of(message)
