@@ -15,7 +15,7 @@ import msgspec
 
 from holdfast.importers.langgraph_steps import Step, Value
 from holdfast.integrations import extra
-from holdfast.integrations.langgraph.saver import _MESSAGES
+from holdfast.integrations.langgraph.saver import MESSAGES
 from holdfast.integrations.langgraph.talks import Said, said_of
 from holdfast.integrations.langgraph.values import kept, value_of
 from holdfast.kinds.thread_records import ChannelValue, Write, WriteDraft
@@ -73,8 +73,8 @@ class Drafts:
     def of(self, step: Step) -> Draft:
         """A draft that may go in. Raises `BadInput`, with what is wrong."""
         messages, said = (), None
-        if not step.ns and _MESSAGES in step.values:
-            messages, said = self._messages.of(step.values[_MESSAGES])
+        if not step.ns and MESSAGES in step.values:
+            messages, said = self._messages.of(step.values[MESSAGES])
         put = _put_of(step, with_messages=said is None)
         _OPERATIONS["put"].prepare((), put, self._limits)
         writes = tuple(_writes_of(step, self._limits))
@@ -143,7 +143,7 @@ def _put_of(step: Step, *, with_messages: bool) -> dict[str, Any]:
         "values": {
             channel: kept(_AS_IS, value)
             for channel, value in step.values.items()
-            if with_messages or channel != _MESSAGES
+            if with_messages or channel != MESSAGES
         },
         "metadata": step.metadata,
         "run": None if run is None else str(run),

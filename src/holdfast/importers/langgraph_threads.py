@@ -29,7 +29,7 @@ from holdfast.importers.langgraph_drafts import Draft, Drafts, Writes, value_in
 from holdfast.importers.langgraph_steps import Begins, Step
 from holdfast.importers.report import Others, SetAside, SetAsides
 from holdfast.integrations._langchain_messages import message_of
-from holdfast.integrations.langgraph.saver import _MARK, _keep
+from holdfast.integrations.langgraph.saver import MARK, keep_checkpoint
 from holdfast.integrations.langgraph.talks import Left
 from holdfast.kinds.thread_records import Checkpoint
 from holdfast.runtime.batches import BATCH_MESSAGES, Batches
@@ -224,9 +224,9 @@ def _put(
 ) -> Left | None:
     """Keep a checkpoint as the saver does; how the session of its thread is left."""
     if draft.said is None:
-        _keep(tx, thread, draft.put, None, None)
+        keep_checkpoint(tx, thread, draft.put, None, None)
     else:
-        left = _keep(tx, thread, draft.put, draft.said, left)
+        left = keep_checkpoint(tx, thread, draft.put, draft.said, left)
     _write(tx, thread, draft.step, draft.writes)
     return left
 
@@ -269,7 +269,7 @@ def _compare(tx: "OpenTransaction", there: Checkpoint, draft: Draft) -> None:
         if here != wanted:
             raise _differs(there, what)
     for channel, value in there.values.items():
-        if value.type == _MARK:
+        if value.type == MARK:
             marked = each(partial(tx.sessions.marked, there.note or ""))
             if tuple(map(message_of, marked)) != draft.messages:
                 raise _differs(there, channel)

@@ -74,8 +74,10 @@ _Steps: TypeAlias = Generator[_Ask, Any, R]
 _Names: TypeAlias = list[str]
 _Messages: TypeAlias = list[BaseMessage]
 _Page: TypeAlias = tuple[list[CheckpointTuple], str | None]
-_MESSAGES = "messages"
-_MARK = "holdfast.mark"
+MESSAGES = "messages"
+"""The channel that is kept as a session."""
+MARK = "holdfast.mark"
+"""The type of a value that stands for a mark of that session."""
 _COUNTERS = "counters_since_delta_snapshot"
 _APART = {"id", "channel_values"}
 _MESSAGES_AT_ONCE = 200
@@ -312,9 +314,9 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
         channels = dict(checkpoint["channel_values"])
         said = None
         if not ns and isinstance(self.serde, JsonPlusSerializer):
-            said = said_of(channels.get(_MESSAGES), self._drafts.of)
+            said = said_of(channels.get(MESSAGES), self._drafts.of)
         if said is not None and said.drafts:
-            del channels[_MESSAGES]
+            del channels[MESSAGES]
         values = {name: kept(self.serde, value) for name, value in channels.items()}
         about = get_serializable_checkpoint_metadata(config, metadata)
         put = {
@@ -329,7 +331,7 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
         left = self._left.pop(thread, None) if said is not None else None
         if left is not None:
             left = led_on(left, self._tools.answers_in(thread))
-        left = yield lambda store: store.run(_keep, thread, put, said, left)
+        left = yield lambda store: store.run(keep_checkpoint, thread, put, said, left)
         self._tools.kept(thread, ns, checkpoint["id"])
         if left is not None:
             self._left[thread] = left
@@ -436,7 +438,7 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
     def _value(
         self, of: Kept, value: ChannelValue, said: Page[Message] | None = None
     ) -> _Steps[Any]:
-        if value.type != _MARK:
+        if value.type != MARK:
             return self._read(value)
         messages: _Messages = []
         cursor = None
@@ -539,7 +541,7 @@ def _look(
     return found, tx.sessions.marked(found.note, limit=_MESSAGES_AT_ONCE)
 
 
-def _keep(
+def keep_checkpoint(
     tx: OpenTransaction,
     thread: str,
     put: dict[str, Any],
@@ -553,7 +555,7 @@ def _keep(
         tx.threads.put(thread, **put)
         return None
     left = keep(tx, thread, said, left)
-    values = {**put["values"], _MESSAGES: {"type": _MARK, "body": ""}}
+    values = {**put["values"], MESSAGES: {"type": MARK, "body": ""}}
     tx.threads.put(thread, **{**put, "values": values}, note=left.mark)
     return left
 
