@@ -233,10 +233,14 @@ def test_namespaces_are_listed_by_pattern_and_depth_page_by_page(store):
 def test_an_item_is_out_of_sight_when_its_time_is_over(store, clock):
     store.items.put(ADA, "short", {"word": "tulip"}, ttl_seconds=10, vectors={"v": [1]})
     store.items.put(ADA, "long", {"word": "tulip"})
-    assert store.items.get(ADA, "short").ttl_seconds == 10
+    short = store.items.get(ADA, "short")
+    assert short.ttl_seconds == 10
+    assert store.items.find(short.id) == short
     clock.advance(10)
     with pytest.raises(errors.NotFound):
         store.items.get(ADA, "short")
+    with pytest.raises(errors.NotFound):
+        store.items.find(short.id)
     assert keys(store.items.list(ADA)) == ["long"]
     assert store.items.nearest(ADA, [1.0]) == ()
     assert [hit.record["key"] for hit in store.search("tulip", kinds=["items"])] == [
