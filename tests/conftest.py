@@ -17,7 +17,7 @@ from hypothesis import settings
 import holdfast
 from driving import Driven
 from holdfast.clock import ManualClock
-from postgres import fresh_schema
+from postgres import empty_store, fresh_schema
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell's background job is started with Ctrl-C ignored, and tests try Ctrl-C."""
@@ -96,7 +96,8 @@ def store(
 ) -> Iterator[Any]:
     """A store on each engine, through each face; sound, and tidied away, at the end."""
     engine, face = request.param
-    with place_on(engine, tmp_path) as target:
+    place = empty_store() if engine == "postgres" else place_on(engine, tmp_path)
+    with place as target:
         opened = holdfast.open(target, clock=clock)
         yield opened if face == "sync" else Driven(opened.aio, loop)
         report = opened.check()

@@ -25,6 +25,8 @@ from urllib.parse import quote, urlencode
 import psutil
 import psycopg
 
+import holdfast
+
 try:
     import programs
 except ModuleNotFoundError:  # who has this as `tests.postgres`, has that so too
@@ -317,14 +319,81 @@ def fresh_schema(**options: object) -> Iterator[str]:
     Who still holds a lock in it then fails the test, and does not stop it.
     """
     schema = f"t_{secrets.token_hex(6)}"
+    try:
+        yield _in_schema(schema, **options)
+    finally:
+        _drop(schema)
+
+
+def _in_schema(schema: str, **options: object) -> str:
     base = shared_url()
     joint = "&" if "?" in base else "?"
-    try:
-        yield f"{base}{joint}{_query({'schema': schema, **options})}"
-    finally:
-        with psycopg.connect(base, autocommit=True) as opened:
-            opened.execute("set lock_timeout = '5s'")
-            opened.execute(f"drop schema if exists {schema} cascade")
+    return f"{base}{joint}{_query({'schema': schema, **options})}"
+
+
+def _drop(schema: str) -> None:
+    with psycopg.connect(shared_url(), autocommit=True) as opened:
+        opened.execute("set lock_timeout = '5s'")
+        opened.execute(f"drop schema if exists {schema} cascade")
+
+
+class _Empty:
+    """A schema with a store in it that holds nothing, for one test after another.
+
+    Making one takes far longer than emptying it.
+    """
+
+    def __init__(self) -> None:
+        self.name = f"t_{secrets.token_hex(6)}"
+        self.url = _in_schema(self.name)
+        holdfast.open(self.url).close()
+        with psycopg.connect(shared_url()) as opened:
+            self._shape = self._shape_in(opened)
+            tables = [name for name, *_ in self._shape]
+            self._first = {
+                name: rows
+                for name in tables
+                if (rows := opened.execute(f"table {self.name}.{name}").fetchall())
+            }
+
+    def empty(self) -> bool:
+        """Take out what a test put in; False if it changed the tables, too."""
+        with psycopg.connect(shared_url()) as opened:
+            opened.execute("set local lock_timeout = '5s'")
+            if self._shape_in(opened) != self._shape:
+                return False
+            opened.execute("set local session_replication_role = replica")
+            for name, *_ in self._shape:
+                opened.execute(f"delete from {self.name}.{name}")
+            for name, rows in self._first.items():
+                values = ", ".join(["%s"] * len(rows[0]))
+                put = f"insert into {self.name}.{name} values ({values})"
+                opened.cursor().executemany(put, rows)
+            opened.execute(f"alter sequence {self.name}.number restart")
+        return True
+
+    def _shape_in(self, opened: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+        return opened.execute(
+            "select c.relname, c.oid, array_agg(a.attname order by a.attnum) "
+            "from pg_class c join pg_attribute a on a.attrelid = c.oid "
+            "where c.relkind = 'r' and c.relnamespace = %s::regnamespace "
+            "and a.attnum > 0 group by 1, 2 order by 1",
+            [self.name],
+        ).fetchall()
+
+
+_empty: list[_Empty] = []
+
+
+@contextlib.contextmanager
+def empty_store() -> Iterator[str]:
+    """A URL of the shared server, of a store with nothing in it."""
+    held = _empty.pop() if _empty else _Empty()
+    yield held.url
+    if held.empty():
+        _empty.append(held)
+    else:
+        _drop(held.name)
 
 
 @atexit.register
