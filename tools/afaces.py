@@ -33,7 +33,18 @@ from holdfast.journal import Journal, Stretch
 from holdfast.kinds.contexts import Context
 from holdfast.kinds.item_records import Item, Near
 from holdfast.kinds.items import Items
+from holdfast.kinds.job_records import (
+    Backoff,
+    Job,
+    JobStats,
+    Limit,
+    Step,
+    Waited,
+)
+from holdfast.kinds.jobs import Jobs
 from holdfast.kinds.leases import Lease, Leases
+from holdfast.kinds.schedule_records import Schedule
+from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.session_records import Family, Mark, Message, Session, Summary
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.task_records import Task, TaskLog, TaskMetrics
@@ -91,6 +102,17 @@ PLAIN = {
     "Channels": "Iterable[str]",
     "Indexed": "str",
     "Renamed": "dict[str, str] | None",
+    "Lanes": "Iterable[str]",
+    "Priority": "int",
+    "Attempts": "int",
+    "Retrying": "Backoff | Mapping[str, float]",
+    "Delay": "float",
+    "Trace": "dict[str, str]",
+    "ScheduleId": "str",
+    "AnyMissed": "str",
+    "Cron": "str",
+    "Every": "float",
+    "Zone": "str",
 }
 """What the annotations that carry checks are to a caller."""
 

@@ -32,10 +32,12 @@ from holdfast.cli import (
     copying,
     exporting,
     importing,
+    jobs,
     look,
     migrating,
     searching,
     trimming,
+    working,
 )
 from holdfast.contract import Operation
 from holdfast.core import TableUsage, Usage
@@ -46,6 +48,8 @@ from holdfast.importers.chat import ImportReport, SetAside, as_chat, import_chat
 from holdfast.journal import Stretch
 from holdfast.kinds.contexts import Context
 from holdfast.kinds.item_records import Item, Near
+from holdfast.kinds.job_records import Backoff, Job, JobStats, Limit, Step, Waited
+from holdfast.kinds.schedule_records import Schedule
 from holdfast.kinds.session_records import Family, Mark, Summary
 from holdfast.kinds.task_records import TRANSITIONS, Progress, TaskLog, TaskMetrics
 from holdfast.kinds.thread_records import (
@@ -62,12 +66,16 @@ from holdfast.reverting import Restored, Reverted
 from holdfast.runtime.admission import RefusedSession, SessionsReport
 from holdfast.runtime.exporting import ExportReport
 from holdfast.runtime.following import Follower
+from holdfast.runtime.handlers import Handler
 from holdfast.runtime.leasing import HeldLease, Holding
 from holdfast.runtime.replying import Coming, Reply
+from holdfast.runtime.reporting import WorkerReport
+from holdfast.runtime.running import Handle, RunningJob
 from holdfast.runtime.talking import Talk
+from holdfast.runtime.worker import Worker
 from holdfast.runtime.working import Work
 from holdfast.searching.hits import Hit
-from holdfast.shown import StoreJournal, StoreSessions, StoreTasks
+from holdfast.shown import StoreJobs, StoreJournal, StoreSessions, StoreTasks
 from holdfast.store import Store
 from holdfast.transaction import OpenTransaction
 
@@ -84,6 +92,9 @@ HELD: dict[str, tuple[type[Any], ...]] = {
     "follower": (Follower,),
     "sessions": (StoreSessions,),
     "tasks": (StoreTasks,),
+    "jobs": (StoreJobs,),
+    "worker": (Worker,),
+    "job": (RunningJob, Handle),
     "journal": (StoreJournal,),
 }
 """What users hold, by the name that the pages have for it."""
@@ -105,6 +116,8 @@ RECORDS = {
         *(Item, Near),
         *(Policy, Reach, JournalStats, TableStats),
         *(Hit,),
+        *(Schedule,),
+        *(Job, Backoff, Step, Waited, Limit, JobStats, Handler, WorkerReport),
         *(Thread, Checkpoint, ChannelValue, Write, Dropped),
     )
 }
@@ -123,6 +136,8 @@ COMMANDS = {
     "search": searching.search,
     "trim": trimming.trim,
     "migrate": migrating.migrate,
+    "worker": working.worker,
+    **jobs.COMMANDS,
     **{command.__name__: command for command in look.COMMANDS},
 }
 
@@ -177,17 +192,28 @@ def call(name: str, member: Any) -> str:
     (tree,) = ast.parse(text).body
     said = paragraphs(inspect.getdoc(function) or "")
     if isinstance(tree, ast.ClassDef):
-        return f"{said}\n"
-    assert isinstance(tree, ast.FunctionDef)
-    return f"```pyi\n{signature(name, tree, member)}\n```\n{said}\n"
+        return "\n".join([*making(name, tree, member), f"{said}\n"])
+    awaited = "await " if isinstance(tree, ast.AsyncFunctionDef) else ""
+    assert awaited or isinstance(tree, ast.FunctionDef)
+    return f"```pyi\n{awaited}{signature(name, tree, member)}\n```\n{said}\n"
 
 
-def signature(name: str, tree: ast.FunctionDef, member: Any) -> str:
+def making(name: str, tree: ast.ClassDef, cls: type[Any]) -> Iterable[str]:
+    """How an object of a class is made, if the class itself says it."""
+    for part in tree.body:
+        if isinstance(part, ast.FunctionDef) and part.name == "__init__":
+            part.returns = ast.Name(tree.name)
+            yield f"```pyi\n{signature(name, part, vars(cls)[part.name])}\n```"
+
+
+def signature(
+    name: str, tree: ast.FunctionDef | ast.AsyncFunctionDef, member: Any
+) -> str:
     """The call as it is written, with what each argument is to a caller."""
     tree = Told(member).visit(Plain().visit(tree))
     if isinstance(member, Operation) and member.paged:
         drop_cursor(tree.args)
-    result = ast.unparse(tree.returns) if tree.returns else "None"
+    result = ast.unparse(tree.returns).strip("'") if tree.returns else "None"
     if isinstance(member, property):
         return f"{name}: {result}"
     if isinstance(member, Operation) and member.paged:
@@ -216,9 +242,11 @@ class Told(ast.NodeTransformer):
         self.names = getattr(inspect.unwrap(function), "__globals__", {})
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        """A private constant, by its value."""
-        if node.id.startswith("_") and node.id in self.names:
-            return ast.Constant(self.names[node.id])
+        """A private constant, or a number, by its value."""
+        value = self.names.get(node.id)
+        numbered = node.id.isupper() and isinstance(value, (int, float))
+        if numbered or (node.id.startswith("_") and node.id in self.names):
+            return ast.Constant(value)
         return node
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
@@ -289,7 +317,7 @@ def command(name: str, function: Callable[..., Any]) -> str:
             shown = parameter.name.upper() + ("…" if many else "")
             needed = parameter.default is inspect.Parameter.empty
             given.append(shown if needed else f"[{shown}]")
-    verb = "import chat" if name == "import" else name.replace("import-", "import ")
+    verb = "import chat" if name == "import" else name.replace("-", " ", 1)
     usage = " ".join(["holdfast", verb, *given, *(["[options]"] if options else [])])
     said = paragraphs(inspect.getdoc(function) or "")
     table = "| option | default | |\n|---|---|---|\n" + "".join(options)

@@ -16,7 +16,18 @@ from holdfast.journal import Journal, Stretch
 from holdfast.kinds.contexts import Context
 from holdfast.kinds.item_records import Item, Near
 from holdfast.kinds.items import Items
+from holdfast.kinds.job_records import (
+    Backoff,
+    Job,
+    JobStats,
+    Limit,
+    Step,
+    Waited,
+)
+from holdfast.kinds.jobs import Jobs
 from holdfast.kinds.leases import Lease, Leases
+from holdfast.kinds.schedule_records import Schedule
+from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.session_records import Family, Mark, Message, Session, Summary
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.task_records import Task, TaskLog, TaskMetrics
@@ -254,6 +265,318 @@ class AsyncItems:
         return await self._target.perform(self._kind, _ITEMS["refresh"], (places,), {})
 
 
+_JOBS = Jobs.operations()
+
+
+class AsyncJobs:
+    """Queued work; each call is a transaction of its own, or part of an open one."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Jobs) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def cancel(self, id: str) -> Job:
+        """Have a job not be done, or no further; its worker gets to know.
+
+        One that is claimed is `cancelling` until its worker lets go of it, or its claim
+        runs out; if it is done before that, it is done. Raises `NotFound`, `Refused`
+        (it is done, or dead).
+        """
+        return await self._target.perform(self._kind, _JOBS["cancel"], (id,), {})
+
+    async def claim(
+        self,
+        worker: str,
+        *,
+        kinds: Iterable[str] | None = None,
+        lanes: Iterable[str] | None = None,
+        limit: int = 1,
+        lease_seconds: float = 30.0,
+        version: str | None = None,
+    ) -> tuple[Job, ...]:
+        """Take the jobs whose turn it is, the first first; at most `limit`.
+
+        Each is this worker's alone until its `lease_until`, and is written to with its
+        `fence`. Of a lane, one is active at a time. First by priority, then by since
+        when they are ready. `version` is that of the code which will begin them.
+        """
+        return await self._target.perform(
+            self._kind,
+            _JOBS["claim"],
+            (worker,),
+            {
+                "kinds": kinds,
+                "lanes": lanes,
+                "limit": limit,
+                "lease_seconds": lease_seconds,
+                "version": version,
+            },
+        )
+
+    async def complete(self, id: str, result: Json = None, *, fence: int) -> Job:
+        """Finish a claimed job with its result.
+
+        Raises `NotFound`, `Fenced` (the claim is over).
+        """
+        return await self._target.perform(
+            self._kind, _JOBS["complete"], (id, result), {"fence": fence}
+        )
+
+    async def fail(
+        self,
+        id: str,
+        error: str,
+        *,
+        retry: bool = True,
+        delay_seconds: float | None = None,
+        fence: int,
+    ) -> Job:
+        """Say that an attempt failed: it is tried again later, or the job is dead.
+
+        It is dead if its attempts are used up, if `retry` is False, or if it would be
+        due only after its deadline. `delay_seconds` stands for the job's backoff.
+        Raises `NotFound`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _JOBS["fail"],
+            (id, error),
+            {"retry": retry, "delay_seconds": delay_seconds, "fence": fence},
+        )
+
+    async def get(self, id: str) -> Job:
+        """One job. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _JOBS["get"], (id,), {})
+
+    async def join(self, id: str, *, fence: int) -> Waited:
+        """Suspend a claimed job until all jobs that were put with it as parent ended.
+
+        Raises `NotFound`, `Fenced`, `Refused` (a child waits behind it in its lane).
+        """
+        return await self._target.perform(
+            self._kind, _JOBS["join"], (id,), {"fence": fence}
+        )
+
+    async def keep_step(
+        self,
+        id: str,
+        name: str,
+        result: Json = None,
+        *,
+        nth: int,
+        position: int,
+        fence: int,
+    ) -> Step:
+        """Keep what a step of a handler gave; of one that is kept, what it gave first.
+
+        `nth` counts the steps of one name, `position` all of them, from 0 on. Raises
+        `NotFound`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _JOBS["keep_step"],
+            (id, name, result),
+            {"nth": nth, "position": position, "fence": fence},
+        )
+
+    async def limit(
+        self,
+        kind: str,
+        *,
+        concurrency: int | None = None,
+        rate: int | None = None,
+        per_seconds: float | None = None,
+    ) -> Limit:
+        """Say how many jobs of a kind may be active at once, and begin within a time.
+
+        It holds across all workers; without any number there is no limit any more.
+        Raises `Refused` (a rate without its time, or the other way round).
+        """
+        return await self._target.perform(
+            self._kind,
+            _JOBS["limit"],
+            (kind,),
+            {"concurrency": concurrency, "rate": rate, "per_seconds": per_seconds},
+        )
+
+    async def limits(self) -> tuple[Limit, ...]:
+        """Every limit that there is, by kind."""
+        return await self._target.perform(self._kind, _JOBS["limits"], (), {})
+
+    async def list(
+        self,
+        *,
+        status: str | None = None,
+        kind: str | None = None,
+        lane: str | None = None,
+        session: str | None = None,
+        parent: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Job]:
+        """Jobs, newest first. Raises `Refused` (what is active or waits, in the past)."""
+        return await self._target.perform(
+            self._kind,
+            _JOBS["list"],
+            (),
+            {
+                "status": status,
+                "kind": kind,
+                "lane": lane,
+                "session": session,
+                "parent": parent,
+                "limit": limit,
+                "cursor": cursor,
+            },
+        )
+
+    async def purge(self, *, finished_before: datetime, limit: int = 1000) -> int:
+        """Delete jobs that ended before a time, `limit` at most; how many were.
+
+        Their steps and signals go with them. What they were stays in the journal until
+        it is trimmed.
+        """
+        return await self._target.perform(
+            self._kind,
+            _JOBS["purge"],
+            (),
+            {"finished_before": finished_before, "limit": limit},
+        )
+
+    async def put(
+        self,
+        kind: str,
+        body: Json = None,
+        *,
+        lane: str | None = None,
+        id: str | None = None,
+        priority: int = 0,
+        delay_seconds: float | None = None,
+        run_at: datetime | None = None,
+        max_attempts: int = 3,
+        backoff: Backoff | Mapping[str, float] | None = None,
+        deadline: datetime | None = None,
+        session: str | None = None,
+        parent: str | None = None,
+        trace: dict[str, str] | None = None,
+    ) -> Job:
+        """Put work into a lane, or beside all lanes; the same id twice is one job.
+
+        It is due at once, after `delay_seconds`, or at `run_at`; what is not done by its
+        `deadline` is given up. A lane's jobs are done one after another: those of a
+        higher priority first, and equals in the order in which they were put. Raises
+        `AlreadyExists` (the id, with another kind, lane or body), `NotFound` (the
+        session, or the parent), `Refused` (`delay_seconds` and `run_at`).
+        """
+        return await self._target.perform(
+            self._kind,
+            _JOBS["put"],
+            (kind, body),
+            {
+                "lane": lane,
+                "id": id,
+                "priority": priority,
+                "delay_seconds": delay_seconds,
+                "run_at": run_at,
+                "max_attempts": max_attempts,
+                "backoff": backoff,
+                "deadline": deadline,
+                "session": session,
+                "parent": parent,
+                "trace": trace,
+            },
+        )
+
+    async def release(
+        self, id: str, *, delay_seconds: float | None = None, fence: int
+    ) -> Job:
+        """Give a claimed job back, at once or for later; the attempt is not counted.
+
+        Raises `NotFound`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _JOBS["release"],
+            (id,),
+            {"delay_seconds": delay_seconds, "fence": fence},
+        )
+
+    async def renew(self, id: str, *, fence: int, lease_seconds: float = 30.0) -> Job:
+        """Let a claim end so many seconds from now. Raises `NotFound`, `Fenced`."""
+        return await self._target.perform(
+            self._kind,
+            _JOBS["renew"],
+            (id,),
+            {"fence": fence, "lease_seconds": lease_seconds},
+        )
+
+    async def revive(self, id: str) -> Job:
+        """Put a dead or cancelled job back into its lane, with all its attempts.
+
+        What its handler has done is kept: steps are not done again. Raises `NotFound`,
+        `Refused` (it is neither).
+        """
+        return await self._target.perform(self._kind, _JOBS["revive"], (id,), {})
+
+    async def signal(self, id: str, name: str, payload: Json = None) -> Job:
+        """Send a job a signal; it is kept until its handler waits for one of that name.
+
+        Raises `NotFound`, `Refused` (the job has ended).
+        """
+        return await self._target.perform(
+            self._kind, _JOBS["signal"], (id, name, payload), {}
+        )
+
+    async def sleep(
+        self, id: str, name: str, *, nth: int, position: int, seconds: float, fence: int
+    ) -> Waited:
+        """Suspend a claimed job for so many seconds from when this step first began.
+
+        Raises `NotFound`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _JOBS["sleep"],
+            (id, name),
+            {"nth": nth, "position": position, "seconds": seconds, "fence": fence},
+        )
+
+    async def stats(self) -> JobStats:
+        """How many jobs there are, by kind and by status, and how long one has waited."""
+        return await self._target.perform(self._kind, _JOBS["stats"], (), {})
+
+    async def steps(self, id: str) -> tuple[Step, ...]:
+        """What a job's handler has done so far, in its order. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _JOBS["steps"], (id,), {})
+
+    async def wait(
+        self,
+        id: str,
+        signal: str,
+        *,
+        nth: int,
+        position: int,
+        timeout_seconds: float | None = None,
+        fence: int,
+    ) -> Waited:
+        """Take a signal that a job was sent, or suspend the job until there is one.
+
+        With a timeout, it goes on without one then, with the payload None, counted from
+        when this step first began. Raises `NotFound`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _JOBS["wait"],
+            (id, signal),
+            {
+                "nth": nth,
+                "position": position,
+                "timeout_seconds": timeout_seconds,
+                "fence": fence,
+            },
+        )
+
+
 _LEASES = Leases.operations()
 
 
@@ -297,6 +620,88 @@ class AsyncLeases:
             (kind, id),
             {"fence": fence, "seconds": seconds},
         )
+
+
+_SCHEDULES = Schedules.operations()
+
+
+class AsyncSchedules:
+    """Recurring jobs; each call is a transaction of its own, or part of an open one."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Schedules) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def delete(self, id: str) -> bool:
+        """Delete a schedule, but no job that it has put; True only if there was one.
+
+        Raises `Held`, `Fenced`.
+        """
+        return await self._target.perform(self._kind, _SCHEDULES["delete"], (id,), {})
+
+    async def get(self, id: str) -> Schedule:
+        """One schedule. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _SCHEDULES["get"], (id,), {})
+
+    async def list(
+        self, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[Schedule]:
+        """Schedules, newest first."""
+        return await self._target.perform(
+            self._kind, _SCHEDULES["list"], (), {"limit": limit, "cursor": cursor}
+        )
+
+    async def pause(self, id: str) -> Schedule:
+        """Have a schedule put no jobs until it is resumed.
+
+        Raises `NotFound`, `Held`, `Fenced`.
+        """
+        return await self._target.perform(self._kind, _SCHEDULES["pause"], (id,), {})
+
+    async def put(
+        self,
+        id: str,
+        kind: str,
+        body: Json = None,
+        *,
+        cron: str | None = None,
+        every_seconds: float | None = None,
+        timezone: str = "UTC",
+        lane: str | None = None,
+        priority: int = 0,
+        max_attempts: int = 3,
+        missed: str = "all",
+    ) -> Schedule:
+        """Have a job put at each time of a cron text, or every so many seconds.
+
+        Each has the schedule's id with the time in it as its own, and is put by the
+        worker that looks first. Of times that passed while no worker was there, each
+        gets its job, or with `missed="last"` only the newest. What is there under the
+        id is replaced, and its next time counted anew; with equal content it is given
+        back. Raises `Refused` (neither `cron` nor `every_seconds`, or both; a cron text
+        without the extra `holdfast[cron]`), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _SCHEDULES["put"],
+            (id, kind, body),
+            {
+                "cron": cron,
+                "every_seconds": every_seconds,
+                "timezone": timezone,
+                "lane": lane,
+                "priority": priority,
+                "max_attempts": max_attempts,
+                "missed": missed,
+            },
+        )
+
+    async def resume(self, id: str) -> Schedule:
+        """Let a paused schedule go on with its next time; those that passed stay so.
+
+        Raises `NotFound`, `Held`, `Fenced`.
+        """
+        return await self._target.perform(self._kind, _SCHEDULES["resume"], (id,), {})
 
 
 _SESSIONS = Sessions.operations()

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.afaces import (
     AsyncItems,
+    AsyncJobs,
     AsyncJournal,
     AsyncLeases,
+    AsyncSchedules,
     AsyncSessions,
     AsyncTasks,
 )
@@ -26,6 +28,7 @@ from holdfast.runtime.aworking import AsyncWork, work
 from holdfast.runtime.exporting import ExportReport, Place
 from holdfast.runtime.following import AsyncFollower, follow_async
 from holdfast.runtime.talking import Draft
+from holdfast.runtime.results import result_async, seconds_or_none
 from holdfast.searching.hits import Hit
 from holdfast.shown import HITS
 
@@ -127,6 +130,18 @@ class AsyncStoreTasks(AsyncTasks):
             yield handle
 
 
+class AsyncStoreJobs(AsyncJobs):
+    """Jobs as an async store shows them: with `result`, which waits."""
+
+    _target: "AsyncStore"
+
+    async def result(self, id: str, *, timeout_seconds: float | None = None) -> Any:
+        """As `store.jobs.result`."""
+        core = self._target._core  # noqa: SLF001
+        seconds = seconds_or_none(timeout_seconds, core.limits)
+        return await result_async(lambda: self.get(id), core.engine, seconds)
+
+
 class AsyncStoreJournal(AsyncJournal):
     """The journal as an async store shows it: with iterators that wait for more."""
 
@@ -190,6 +205,8 @@ SHOWN: dict[str, type[Any]] = {
     "sessions": AsyncStoreSessions,
     "tasks": AsyncStoreTasks,
     "items": AsyncItems,
+    "jobs": AsyncStoreJobs,
+    "schedules": AsyncSchedules,
     "leases": AsyncLeases,
     "journal": AsyncStoreJournal,
 }

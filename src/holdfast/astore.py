@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from holdfast import edges
-from holdfast.afaces import AsyncItems, AsyncLeases, AsyncThreads
+from holdfast.afaces import AsyncItems, AsyncLeases, AsyncSchedules, AsyncThreads
 from holdfast.ashown import (
     SHOWN,
+    AsyncStoreJobs,
     AsyncStoreJournal,
     AsyncStoreSessions,
     AsyncStoreTasks,
@@ -80,6 +81,8 @@ class AsyncStore:
     sessions: AsyncStoreSessions
     tasks: AsyncStoreTasks
     items: AsyncItems
+    jobs: AsyncStoreJobs
+    schedules: AsyncSchedules
     threads: AsyncThreads
     leases: AsyncLeases
     journal: AsyncStoreJournal

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.afaces import (
     AsyncItems,
+    AsyncJobs,
     AsyncJournal,
     AsyncLeases,
+    AsyncSchedules,
     AsyncSessions,
     AsyncTasks,
     AsyncThreads,
@@ -24,6 +26,8 @@ _WRITTEN: dict[str, type[Any]] = {
     "sessions": AsyncSessions,
     "tasks": AsyncTasks,
     "items": AsyncItems,
+    "jobs": AsyncJobs,
+    "schedules": AsyncSchedules,
     "threads": AsyncThreads,
     "leases": AsyncLeases,
     "journal": AsyncJournal,
@@ -37,6 +41,8 @@ class AsyncTransaction:
         sessions: AsyncSessions
         tasks: AsyncTasks
         items: AsyncItems
+        jobs: AsyncJobs
+        schedules: AsyncSchedules
         threads: AsyncThreads
         leases: AsyncLeases
         journal: AsyncJournal

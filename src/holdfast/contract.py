@@ -32,7 +32,7 @@ K = TypeVar("K", bound="Kind")
 class Operation:
     """A method of a kind, as the registry knows it."""
 
-    __slots__ = ("_checks", "_id_at", "function", "name", "paged", "reads")
+    __slots__ = ("_around", "_checks", "_id_at", "function", "name", "paged", "reads")
 
     def __init__(
         self, function: Callable[..., Any], *, reads: bool, paged: bool = False
@@ -42,6 +42,7 @@ class Operation:
         self.reads = reads
         self.paged = paged
         self._id_at = _place_of_id(function) if not reads else None
+        self._around: tuple[tuple[str, Callable[[], object]], ...] = ()
         self._checks: tuple[tuple[Any, ...], dict[str, Any], set[str]] | None = None
 
     def prepare(
@@ -59,6 +60,9 @@ class Operation:
                 continue
             if name in named:
                 kwargs[name] = named[name](value, name, limits)
+        for name, around in self._around:
+            if kwargs.get(name) is None:
+                kwargs[name] = around()
         return checked, kwargs
 
     def _find_checks(self) -> tuple[tuple[Any, ...], dict[str, Any], set[str]]:
@@ -75,6 +79,11 @@ class Operation:
             for name, parameter in self.signature.parameters.items()
             if parameter.default is None
         }
+        self._around = tuple(
+            (name, around)
+            for name, hint in hints.items()
+            if (around := edges.around_for(hint)) is not None
+        )
         self._checks = tuple((name, named[name]) for name in places), named, optional
         return self._checks
 

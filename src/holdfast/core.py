@@ -6,6 +6,7 @@ Always holds: arguments are checked before a unit starts; a unit that carries a 
 goes on only while that lease lives; a call from inside a transaction is refused.
 """
 
+import contextvars
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -163,9 +164,10 @@ class Core:
             )
         self.refuse_inside(name)
         registry = self.registry
+        around = contextvars.copy_context()
 
         def work(tx: Transaction) -> T:
-            return function(OpenTransaction(tx, registry), *args)
+            return around.run(function, OpenTransaction(tx, registry), *args)
 
         return work
 

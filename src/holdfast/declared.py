@@ -16,7 +16,9 @@ from holdfast.guarantees import Guarantee, Promise
 from holdfast.indexes import Derived, bookkeeping, part_of
 from holdfast.journal import Journal
 from holdfast.kinds.items import Items
+from holdfast.kinds.jobs import Jobs
 from holdfast.kinds.leases import Leases
+from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.tasks import Tasks
 from holdfast.kinds.threads import Threads
@@ -26,7 +28,16 @@ from holdfast.searching.index import SearchIndex
 
 D = TypeVar("D", bound=type[Derived])
 K = TypeVar("K", bound=type[Kind])
-OURS: tuple[type[Kind], ...] = (Journal, Items, Leases, Sessions, Tasks, Threads)
+OURS: tuple[type[Kind], ...] = (
+    Journal,
+    Items,
+    Jobs,
+    Leases,
+    Schedules,
+    Sessions,
+    Tasks,
+    Threads,
+)
 """The kinds that every store has."""
 RESERVED = frozenset(
     {

@@ -49,9 +49,14 @@ _MAX_SECONDS = 100 * 366 * 86_400
 
 
 class Edge(msgspec.Struct, frozen=True):
-    """Marks an annotation with the check that its arguments pass."""
+    """Marks an annotation with the check that its arguments pass.
+
+    `around` gives what stands for an argument that is left out: it is asked where the
+    call is made, and may say None.
+    """
 
     check: Check
+    around: Callable[[], object] | None = None
 
 
 def id_of(value: object, name: str, limits: Limits | None = None) -> str:
@@ -255,6 +260,15 @@ def check_for(annotation: object) -> Check:
     if get_origin(annotation) in {Union, types.UnionType}:
         return _one_of(get_args(annotation))
     raise TypeError(f"no check is known for arguments of type {annotation!r}")
+
+
+def around_for(annotation: object) -> Callable[[], object] | None:
+    """What gives an argument of this annotation that is left out, if anything does."""
+    for option in (annotation, *get_args(annotation)):
+        if get_origin(option) is Annotated:
+            marks = [mark for mark in get_args(option) if type(mark) is Edge]
+            return marks[0].around
+    return None
 
 
 def _one_of(options: tuple[object, ...]) -> Check:

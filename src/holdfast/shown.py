@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast.changes import Change
 from holdfast.contract import Kind
 from holdfast.journal import Journal, names_of, refuse_across, refuse_past
+from holdfast.kinds.jobs import Jobs
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.tasks import Tasks
 from holdfast.retention import JournalStats, Policy, Reach, kept
@@ -21,6 +22,7 @@ from holdfast.runtime.exporting import ExportReport, Place, export_sessions
 from holdfast.runtime.following import Follower, follow
 from holdfast.runtime.importing import import_sessions
 from holdfast.runtime.replying import Reply, replying
+from holdfast.runtime.results import result, seconds_or_none
 from holdfast.runtime.talking import Draft, Talk
 from holdfast.runtime.working import Work, work
 from holdfast.searching.hits import Hit
@@ -44,6 +46,7 @@ def shown(kind: type[Kind]) -> type[Any]:
 def _make(kind: type[Kind]) -> type[Any]:
     more: dict[type[Kind], type[Any]] = {
         Sessions: StoreSessions,
+        Jobs: StoreJobs,
         Tasks: StoreTasks,
         Journal: StoreJournal,
     }
@@ -166,6 +169,23 @@ class StoreTasks(Tasks):
             work(lease, id, seconds) as handle,
         ):
             yield handle
+
+
+class StoreJobs(Jobs):
+    """Jobs as a store shows them: with `result`, which waits."""
+
+    _target: "Store"
+
+    def result(self, id: str, *, timeout_seconds: float | None = None) -> Any:
+        """What a job gives, once some worker has done it; waits for that.
+
+        Raises `NotFound`, `Refused` (it is dead, or cancelled), `TimedOut` (it is not
+        done by then; it goes on all the same).
+        """
+        core = self._target._core  # noqa: SLF001
+        core.refuse_inside("jobs.result")
+        seconds = seconds_or_none(timeout_seconds, core.limits)
+        return result(lambda: self.get(id), core.engine, seconds)
 
 
 class StoreJournal(Journal):

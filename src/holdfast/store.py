@@ -25,6 +25,7 @@ from holdfast.history import Difference, RecordHistory
 from holdfast.indexes import State
 from holdfast.kinds.items import Items
 from holdfast.kinds.leases import Lease, Leases
+from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.threads import Threads
 from holdfast.page import Page
 from holdfast.reverting import Reverted
@@ -32,7 +33,14 @@ from holdfast.runtime.consulting import carry_out, consulting, rebuilding
 from holdfast.runtime.leasing import HeldLease, held
 from holdfast.searching.asking import searching
 from holdfast.searching.hits import Hit
-from holdfast.shown import HITS, StoreJournal, StoreSessions, StoreTasks, shown
+from holdfast.shown import (
+    HITS,
+    StoreJobs,
+    StoreJournal,
+    StoreSessions,
+    StoreTasks,
+    shown,
+)
 from holdfast.transaction import OpenTransaction
 
 if TYPE_CHECKING:
@@ -48,12 +56,14 @@ class Store:
 
     Open one with `holdfast.open`; close it with `close`, or use it as a context
     manager. Every kind is an attribute: `sessions`, `tasks`, `items`,
-    `threads`, `leases`, `journal`, and those declared with `holdfast.kind`.
+    `jobs`, `schedules`, `threads`, `leases`, `journal`, and those declared with `holdfast.kind`.
     """
 
     sessions: StoreSessions
     tasks: StoreTasks
     items: Items
+    jobs: StoreJobs
+    schedules: Schedules
     threads: Threads
     leases: Leases
     journal: StoreJournal

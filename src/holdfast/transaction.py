@@ -15,7 +15,9 @@ from holdfast.engine import Transaction
 if TYPE_CHECKING:
     from holdfast.journal import Journal
     from holdfast.kinds.items import Items
+    from holdfast.kinds.jobs import Jobs
     from holdfast.kinds.leases import Leases
+    from holdfast.kinds.schedules import Schedules
     from holdfast.kinds.sessions import Sessions
     from holdfast.kinds.tasks import Tasks
     from holdfast.kinds.threads import Threads
@@ -30,6 +32,8 @@ class OpenTransaction:
         sessions: Sessions
         tasks: Tasks
         items: Items
+        jobs: Jobs
+        schedules: Schedules
         threads: Threads
         leases: Leases
         journal: Journal

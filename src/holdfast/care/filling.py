@@ -203,6 +203,14 @@ class Filling:
             self._loader.run("copy_unswept_marks")
             self._loader.run("copy_unswept_tasks")
             self._loader.run("copy_unswept_threads")
+            self._loader.run("copy_unswept_jobs")
+
+    def make_again(self) -> None:
+        """Put in what has no past, and can be made again from what has."""
+        with self._step():
+            self._loader.run("copy_schedules_due")
+            self._loader.run("turns_again")
+            self._loader.run("turns_first")
 
     def finish(self, source: Said) -> None:
         """From here on it is the store, and says so."""

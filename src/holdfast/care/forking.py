@@ -121,6 +121,7 @@ class _Forking:
             elif table.name == "once":
                 self._fill(table, Pages(table), self._was_run)
         self._filling.sweep_later()
+        self._filling.make_again()
 
     def finish(self, place: str) -> str:
         """Compare, and open the fork to all; its id."""

@@ -202,6 +202,18 @@ insert into leftover (kind, no, below)
 select 'threads', h.thread, 1 from (
     select k.thread from checkpoint k union select v.thread from channel_value v) h
 where (select t.no from thread t where t.no = h.thread) is null
+-- copy_unswept_jobs --
+-- Remember steps and signals whose job is gone.
+insert into leftover (kind, no, below)
+select 'jobs', s.job, 1 from (
+    select p.job from job_step p union select g.job from job_signal g) s
+where (select j.no from job j where j.no = s.job) is null
+-- copy_schedules_due --
+-- Have it counted anew when schedules are due, by who looks first.
+insert into schedule_due (no, owner, next_at)
+select s.no, s.owner, 0 from schedule s
+where s.paused = 0 and (
+    select d.no from schedule_due d where d.owner = s.owner and d.no = s.no) is null
 -- copy_unsay --
 -- Have a store say something no more.
 delete from store where name = :name

@@ -60,6 +60,7 @@ class Committer:
         self._at = 0
         self._moments: list[Values] = []
         self.commits = 0
+        self._changes = 0
         self._open()
 
     def group(self, units: Sequence[Unit[Any]]) -> int:
@@ -167,6 +168,13 @@ class Committer:
         with suppress(apsw.Error):
             if self.connection is not None and self.connection.in_transaction:
                 self._execute("rollback")
+
+    def changed(self) -> bool:
+        """Whether rows were changed here since this was last asked."""
+        before, self._changes = self._changes, 0
+        if self.connection is not None:
+            self._changes = self.connection.total_changes()
+        return self._changes != before
 
     def keep_small(self) -> None:
         """Begin the log anew if it has grown large, and its readers let go of it.

@@ -250,11 +250,11 @@ class SqliteEngine:
                 self.post(Unit(work, Terms(), self._options.clock))
         if committer.commits >= LOOKS_EVERY:
             committer.keep_small()
-        if self._file is None:
+        if self._file is not None:
+            self._watcher.nudge()
+        elif committer.changed():  # reads come this way, too
             for wake in list(self._wakers):
                 wake()
-        else:
-            self._watcher.nudge()
 
     def _writing(self) -> Writer:
         if self._writer is None:

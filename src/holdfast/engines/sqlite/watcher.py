@@ -1,6 +1,6 @@
 """The watcher: wakes followers when something was committed, by any process.
 
-Answers for: noticing commits within 35 ms when nothing happens, 5 ms when much does.
+Answers for: noticing commits within 20 ms when nothing happens, 5 ms when much does.
 Leaves to others: what was committed (the journal).
 Always holds: one thread a store, and only while somebody watches. It asks SQLite for
 `data_version` (https://www.sqlite.org/pragma.html#pragma_data_version): events on the
@@ -16,7 +16,7 @@ import apsw
 from holdfast.errors import HoldfastError
 
 _ACTIVE_SECONDS = 0.005
-_IDLE_SECONDS = 0.035
+_IDLE_SECONDS = 0.02
 _STAYS_ACTIVE_SECONDS = 0.25
 
 

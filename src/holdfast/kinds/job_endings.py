@@ -1,0 +1,242 @@
+"""Endings of jobs: done, failed, given back, cancelled, revived.
+
+Answers for: how a claim ends, when a failed attempt is due again, who is told that a
+child has ended, whose turn is next.
+Leaves to others: who claims (`job_claims`), what a handler waits for (`job_steps`).
+Always holds: when a job ends, the next of its lane is the first of it in the same
+transaction; a dead one is kept with what went wrong.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from holdfast import codec
+from holdfast.contract import operation
+from holdfast.edges import Count, Id, Text, Value
+from holdfast.errors import HoldfastError, Refused
+from holdfast.kinds.job_records import (
+    ACTIVE,
+    CHILDREN,
+    READY,
+    SUSPENDED,
+    TIMED,
+    Delay,
+    Ending,
+    Job,
+    JobStatus,
+    backoff_of,
+)
+from holdfast.kinds.job_rows import line_up, lock_lane, move_up
+from holdfast.kinds.job_turns import Turn, Turns
+
+_DONE = Ending(id="", lane=None, fence=0, outcome="done")
+_FAILED = Ending(id="", lane=None, fence=0, outcome="failed")
+RELEASED = Ending(id="", lane=None, fence=0, outcome="released")
+
+
+class Endings(Turns):
+    """How jobs end."""
+
+    @operation
+    def complete(self, id: Id, result: Value = None, *, fence: Count) -> Job:
+        """Finish a claimed job with its result.
+
+        Raises `NotFound`, `Fenced` (the claim is over).
+        """
+        turn = self._claimed(id, fence)
+        text = codec.text_of(result)
+        self._end(turn, msgspec.structs.replace(_DONE, result=text))
+        return self._job(id)
+
+    @operation
+    def fail(
+        self,
+        id: Id,
+        error: Text,
+        *,
+        retry: bool = True,
+        delay_seconds: Delay | None = None,
+        fence: Count,
+    ) -> Job:
+        """Say that an attempt failed: it is tried again later, or the job is dead.
+
+        It is dead if its attempts are used up, if `retry` is False, or if it would be
+        due only after its deadline. `delay_seconds` stands for the job's backoff.
+        Raises `NotFound`, `Fenced`.
+        """
+        turn = self._claimed(id, fence)
+        ending = msgspec.structs.replace(
+            _FAILED, error=error, retry=retry, delay_seconds=delay_seconds
+        )
+        self._end(turn, ending)
+        return self._job(id)
+
+    @operation
+    def release(
+        self, id: Id, *, delay_seconds: Delay | None = None, fence: Count
+    ) -> Job:
+        """Give a claimed job back, at once or for later; the attempt is not counted.
+
+        Raises `NotFound`, `Fenced`.
+        """
+        turn = self._claimed(id, fence)
+        ending = msgspec.structs.replace(RELEASED, delay_seconds=delay_seconds)
+        self._end(turn, ending)
+        return self._job(id)
+
+    @operation
+    def cancel(self, id: Id) -> Job:
+        """Have a job not be done, or no further; its worker gets to know.
+
+        One that is claimed is `cancelling` until its worker lets go of it, or its claim
+        runs out; if it is done before that, it is done. Raises `NotFound`, `Refused`
+        (it is done, or dead).
+        """
+        row = self._found(id)
+        lock_lane(self.tx, row[4])
+        turn = self._turn(id)
+        if turn is None:
+            job = self._as_it_stands(row)
+            if job.status is not JobStatus.CANCELLED:
+                raise Refused(f"job {id!r} is {job.status}: it can end no more")
+            return job
+        if turn.state == ACTIVE and (turn.until_at or 0) > self.tx.now:
+            self.tx.put("turn_cancel", owner=self.owner, no=turn.no)
+        else:
+            self._end(msgspec.structs.replace(turn, cancelling=1), RELEASED)
+        return self._job(id)
+
+    @operation
+    def revive(self, id: Id) -> Job:
+        """Put a dead or cancelled job back into its lane, with all its attempts.
+
+        It is due at once. What its handler has done is kept: steps are not done again.
+        Raises `NotFound`, `Refused` (it is neither).
+        """
+        row = self._found(id)
+        job = self._as_it_stands(row)
+        if job.status not in {JobStatus.DEAD, JobStatus.CANCELLED}:
+            raise Refused(
+                f"job {id!r} is {job.status}: only one that is dead or cancelled can "
+                "be revived"
+            )
+        lock_lane(self.tx, job.lane)
+        self.tx.put("end_drop", owner=self.owner, no=row[0])
+        line_up(
+            self.tx,
+            row[0],
+            lane=job.lane,
+            parent=job.parent,
+            kind=job.kind,
+            priority=job.priority,
+            run_at=None,
+            fence=job.fence,
+        )
+        return self._job(id)
+
+    def end_all(
+        self, endings: Sequence[Ending]
+    ) -> tuple[JobStatus | HoldfastError, ...]:
+        """End many claims at once; for each what the job is then, or why not."""
+        for ending in endings:
+            self.lock(ending.id)
+        for lane in sorted({ending.lane for ending in endings if ending.lane}):
+            lock_lane(self.tx, lane)
+        asked = [
+            {"owner": self.owner, "id": ending.id, "name": "", "nth": 0}
+            for ending in endings
+        ]
+        outcomes: list[JobStatus | HoldfastError] = []
+        for ending, rows in zip(endings, self.tx.each("turn_held", asked), strict=True):
+            turn = Turn(*rows[0]) if rows else None
+            try:
+                over = self._over(ending.id, turn, ending.fence)
+            except HoldfastError as error:
+                over = error  # type: ignore[assignment]
+            if over is not None:
+                outcomes.append(over)
+                continue
+            assert turn is not None
+            outcomes.append(self._end(turn, ending))
+        return tuple(outcomes)
+
+    def _end(self, turn: Turn, ending: Ending) -> JobStatus:
+        """End a claim; what the job is then. Its lane is locked."""
+        due = self._due_again(turn, ending)
+        if due is not None and not turn.cancelling:
+            self._give_back(turn, ending, due)
+            return JobStatus.QUEUED
+        status = JobStatus.DEAD
+        if ending.outcome == "done":
+            status = JobStatus.DONE
+        elif turn.cancelling:
+            status = JobStatus.CANCELLED
+        self._write_end(turn, status, ending)
+        move_up(self.tx, turn.lane)
+        if turn.parent is not None:
+            self._tell_parent(turn.parent)
+        return status
+
+    def _due_again(self, turn: Turn, ending: Ending) -> int | None:
+        """When a job is due again after this; None if it is over."""
+        if ending.outcome == "done":
+            return None
+        now = self.tx.now
+        if ending.outcome == "released":
+            return now + round((ending.delay_seconds or 0) * 1_000_000)
+        if not ending.retry or turn.attempt >= turn.max_attempts:
+            return None
+        if ending.delay_seconds is None:
+            wait = backoff_of(turn.backoff).wait_us(turn.id, turn.attempt)
+        else:
+            wait = round(ending.delay_seconds * 1_000_000)
+        late = turn.deadline is not None and now + wait >= turn.deadline
+        return None if late else now + wait
+
+    def _give_back(self, turn: Turn, ending: Ending, due: int) -> None:
+        ahead = due > self.tx.now
+        self.tx.put(
+            "turn_back",
+            owner=self.owner,
+            no=turn.no,
+            now=self.tx.now,
+            state=TIMED if ahead else READY,
+            until_at=due if ahead else None,
+            attempt=turn.attempt - (ending.outcome == "released"),
+            error=ending.error or turn.error,
+            waits_for=None,
+        )
+
+    def _write_end(self, turn: Turn, status: JobStatus, ending: Ending) -> None:
+        done = status is JobStatus.DONE
+        self.tx.put(
+            "end_add",
+            no=self.tx.new_no(),
+            owner=self.owner,
+            job=turn.no,
+            kind=turn.kind,
+            now=self.tx.now,
+            status=status.value,
+            attempt=turn.attempt + (turn.state == SUSPENDED),
+            fence=turn.fence,
+            worker=turn.worker,
+            version=turn.version,
+            result=ending.result if done else None,
+            error=None if done else ending.error or turn.error,
+        )
+        self.tx.put("turn_drop", owner=self.owner, no=turn.no)
+
+    def _tell_parent(self, parent: str) -> None:
+        """Let a job go on that waits for its children, if none of them is left."""
+        self.lock(parent)
+        if self.tx.one("turn_child", owner=self.owner, id=parent) is None:
+            turn = self._turn(parent)
+            if turn is not None and turn.state == SUSPENDED:
+                self._rouse(turn.no, CHILDREN)
+
+    def _rouse(self, no: int, waits_for: str) -> None:
+        """Let a job go on that waits for this, if it does."""
+        self.tx.put(
+            "turn_rouse", owner=self.owner, no=no, now=self.tx.now, waits_for=waits_for
+        )

@@ -1,0 +1,137 @@
+"""Turns of jobs: what every operation on a job begins with.
+
+Answers for: finding a job, and the claim that a worker has on it.
+Leaves to others: claiming, ending, the steps in between (`job_claims`, `job_endings`,
+`job_steps`).
+Always holds: who writes under a claim has the newest one, and it has not run out. A
+lane is locked before a turn of it is.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from holdfast.clock import to_datetime
+from holdfast.contract import Kind
+from holdfast.engine import Row, Table
+from holdfast.errors import Fenced
+from holdfast.guarantees import Promise
+from holdfast.kinds.job_records import ACTIVE, Job, job_of
+from holdfast.kinds.job_rows import lock_lane
+
+_NO, _LANE = 0, 4
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """How a job stands that has not ended; `step` is the number of a step asked for."""
+
+    no: int
+    id: str
+    kind: str
+    lane: str | None
+    parent: str | None
+    max_attempts: int
+    backoff: str | None
+    deadline: int | None
+    state: int
+    until_at: int | None
+    attempt: int
+    fence: int
+    worker: str | None
+    error: str | None
+    waits_for: str | None
+    cancelling: int
+    version: str | None
+    step: int | None
+
+
+class Turns(Kind):
+    """What the operations on jobs have in common."""
+
+    name = "jobs"
+    promise = Promise.DURABLE
+    tables = (
+        Table(
+            "job",
+            json=("body", "backoff", "trace"),
+            numbers=("max_attempts",),
+        ),
+        Table("job_end", json=("result",), parent=("job", "job")),
+        Table("job_step", json=("result",), parent=("job", "job")),
+        Table("job_signal", json=("payload",), parent=("job", "job")),
+        Table("job_turn", journalled=False),
+        Table("job_limit", journalled=False),
+        Table("job_start", journalled=False),
+    )
+
+    def _row(self, id: str) -> Row | None:
+        return self.tx.one("job_get", owner=self.owner, id=id)
+
+    def _found(self, id: str) -> Row:
+        row = self._row(id)
+        if row is None:
+            raise self.not_found(id)
+        return row
+
+    def _job(self, id: str) -> Job:
+        return self._as_it_stands(self._found(id))
+
+    def _as_it_stands(self, row: Row) -> Job:
+        """A job from its row; what it does before it has ended has no past."""
+        asked = {"owner": self.owner, "no": row[_NO]}
+        if self.tx.terms.moment is None:
+            turn = self.tx.one("turn_get", **asked)
+            if turn is not None:
+                return job_of(row, turn)
+        return job_of(row, end=self.tx.one("end_get", **asked))
+
+    def _all_as_they_stand(self, rows: Sequence[Row]) -> Iterator[Job]:
+        """The same, of many at once."""
+        asked = [{"owner": self.owner, "no": row[_NO]} for row in rows]
+        turns: Sequence[Sequence[Row]] = [()] * len(rows)
+        if self.tx.terms.moment is None:
+            turns = self.tx.each("turn_get", asked)
+        over = [one for one, turn in zip(asked, turns, strict=True) if not turn]
+        ends = iter(self.tx.each("end_get", over))
+        for row, turn in zip(rows, turns, strict=True):
+            if turn:
+                yield job_of(row, turn[0])
+            else:
+                yield job_of(row, end=next(iter(next(ends)), None))
+
+    def _turn(self, id: str, name: str = "", nth: int = 0) -> Turn | None:
+        """How a job stands that has not ended; nobody else changes that then."""
+        values = {"owner": self.owner, "id": id, "name": name, "nth": nth}
+        row = self.tx.one("turn_held", **values)
+        return None if row is None else Turn(*row)
+
+    def _claimed(self, id: str, fence: int, name: str = "", nth: int = 0) -> Turn:
+        """The turn of a job that this fence claims. Raises `NotFound`, `Fenced`."""
+        row = self._found(id)
+        lock_lane(self.tx, row[_LANE])
+        turn = self._turn(id, name, nth)
+        if (over := self._over(id, turn, fence)) is not None:
+            raise over
+        assert turn is not None
+        return turn
+
+    def _over(self, id: str, turn: Turn | None, fence: int) -> Fenced | None:
+        """Why a claim on a job is over, if it is."""
+        if turn is None:
+            return Fenced(
+                f"job {id!r} is {self._job(id).status} by now; nothing was written: "
+                "drop this work"
+            )
+        if turn.state != ACTIVE or turn.fence != fence:
+            return Fenced(
+                f"job {id!r} is no longer claimed under {fence}; nothing was written: "
+                "somebody else has it or had it, so drop this work"
+            )
+        assert turn.until_at is not None
+        if turn.until_at <= self.tx.now:
+            return Fenced(
+                f"the claim {fence} on job {id!r} ran out at "
+                f"{to_datetime(turn.until_at)}; nothing was written: drop this work, "
+                "which will be given to somebody again"
+            )
+        return None
