@@ -134,6 +134,29 @@ def test_while_the_server_is_away_every_call_says_so_in_time(
     call(store)
 
 
+def test_a_worker_goes_on_after_the_server_was_away(
+    store: holdfast.Store, mortal: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    began, goes_on = threading.Event(), threading.Event()
+
+    def work(job: Any) -> int:
+        began.set()
+        goes_on.wait(SOON_SECONDS)
+        return int(job.attempt)
+
+    first = store.jobs.put("work")
+    with holdfast.Worker(store, {"work": work}, concurrency=1) as worker:
+        assert began.wait(SOON_SECONDS)
+        mortal.stop()
+        goes_on.set()
+        until(lambda: "the store is away" in caplog.text)
+        mortal.start()
+        assert store.jobs.result(first.id, timeout_seconds=SOON_SECONDS) == 1
+        second = store.jobs.put("work")
+        assert store.jobs.result(second.id, timeout_seconds=SOON_SECONDS) == 1
+    assert (worker.report().done, worker.report().lost) == (2, 0)
+
+
 def test_many_who_wait_for_a_server_that_is_away_do_not_wait_one_after_another(
     store: holdfast.Store, mortal: Server
 ) -> None:

@@ -18,15 +18,15 @@ from holdfast.clock import to_datetime
 from holdfast.contract import operation
 from holdfast.edges import Count, Edge, Id, PageSize, Seconds, Text
 from holdfast.engine import Row
-from holdfast.errors import Fenced
+from holdfast.errors import HoldfastError
 from holdfast.kinds.firing import fire_due, next_due
 from holdfast.kinds.job_limits import Limiting, within
 from holdfast.kinds.job_records import (
-    ACTIVE,
     SUSPENDED,
     TIMED,
     Ending,
     Job,
+    JobStatus,
     Outlook,
     Renewed,
     Served,
@@ -112,7 +112,7 @@ class Claims(Limiting):
             limit,
             lease_seconds,
             {} if version is None else {"": version},
-        )
+        ).claimed
 
     @operation
     def renew(self, id: Id, *, fence: Count, lease_seconds: Seconds = 30.0) -> Job:
@@ -133,24 +133,20 @@ class Claims(Limiting):
         versions: Mapping[str, str],
     ) -> Served:
         """End claims, and claim more: what a worker does in one transaction."""
-        ended = self.end_all(endings)
-        claimed: tuple[Job, ...] = ()
-        if limit:
-            claimed = self._claim(
-                worker, tuple(kinds), lanes, limit, lease_seconds, versions
-            )
-        return Served(claimed, ended)
+        if not limit:
+            return Served((), self.end_all(endings))
+        return self._claim(
+            worker, tuple(kinds), lanes, limit, lease_seconds, versions, endings
+        )
 
     def renew_all(
         self, worker: str, claims: Sequence[tuple[str, int]], lease_seconds: float
     ) -> Renewed:
         """Let many claims last longer; which are over, and which to be cancelled."""
         lost, cancelling = [], []
-        for id, fence in claims:
-            self.lock(id)
-            try:
-                turn = self._claimed(id, fence)
-            except (Fenced, LookupError):
+        turns = self._held([(id, None) for id, _ in claims])
+        for (id, fence), turn in zip(claims, turns, strict=True):
+            if turn is None or self._over(id, turn, fence) is not None:
                 lost.append(id)
                 continue
             self._extend(turn.no, lease_seconds)
@@ -207,9 +203,10 @@ class Claims(Limiting):
         limit: int,
         lease_seconds: float,
         versions: Mapping[str, str],
-    ) -> tuple[Job, ...]:
+        endings: Sequence[Ending] = (),
+    ) -> Served:
         ahead = self._ahead()
-        self._catch_up(ahead)
+        ended = self._catch_up(ahead, endings)
         rooms = self._rooms_held(kinds, limit) if ahead.limits else {}
         claimed: list[Job] = []
         for _ in range(_TRIES):
@@ -222,7 +219,7 @@ class Claims(Limiting):
                     self._count(row, rooms)
             if not any(map(self._is_late, rows)):
                 break
-        return tuple(claimed)
+        return Served(tuple(claimed), ended)
 
     def _give(
         self,
@@ -309,11 +306,22 @@ class Claims(Limiting):
         assert row is not None
         return _Ahead(*row)
 
-    def _catch_up(self, ahead: _Ahead) -> None:
-        """Do what was due before now: schedules, jobs to wake, claims that ran out."""
+    def _catch_up(
+        self, ahead: _Ahead, endings: Sequence[Ending]
+    ) -> tuple[JobStatus | HoldfastError, ...]:
+        """End claims, and do what was due before now; what became of the endings.
+
+        Due are schedules, claims that ran out, and jobs that wait for a time. All jobs
+        whose claims end are locked together.
+        """
         now = self.tx.now
         if ahead.scheduled is not None and ahead.scheduled <= now:
             fire_due(self.tx, _FIRED_AT_ONCE)
+        lapsed: Sequence[Row] = ()
+        if ahead.lapsing is not None and ahead.lapsing <= now:
+            asked = {"owner": self.owner, "now": now}
+            lapsed = self.tx.all("turn_lapsed", limit=_GIVEN_BACK_AT_ONCE, **asked)
+        ended = self.end_all(endings, [(id, lane) for id, lane in lapsed])
         for state, until in ((TIMED, ahead.timed), (SUSPENDED, ahead.suspended)):
             if until is not None and until <= now:
                 self.tx.put(
@@ -323,29 +331,7 @@ class Claims(Limiting):
                     now=now,
                     limit=_WOKEN_AT_ONCE,
                 )
-        if ahead.lapsing is not None and ahead.lapsing <= now:
-            self._take_back()
-
-    def _take_back(self) -> None:
-        """Give back jobs whose claim ran out, with the attempt counted."""
-        rows = self.tx.all(
-            "turn_lapsed", owner=self.owner, now=self.tx.now, limit=_GIVEN_BACK_AT_ONCE
-        )
-        for id, lane in rows:
-            self.lock(id)
-            lock_lane(self.tx, lane)
-            turn = self._turn(id)
-            lapsed = turn is not None and turn.state == ACTIVE
-            if turn is not None and lapsed and (turn.until_at or 0) <= self.tx.now:
-                ending = Ending(
-                    id=id,
-                    lane=lane,
-                    fence=turn.fence,
-                    outcome="failed",
-                    error=f"worker {turn.worker!r} was lost in attempt {turn.attempt}",
-                    delay_seconds=0,
-                )
-                self._end(turn, ending)
+        return ended
 
     def _claimable(
         self, kinds: Sequence[str], lanes: Sequence[str] | None, ahead: _Ahead

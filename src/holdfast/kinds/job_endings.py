@@ -91,9 +91,10 @@ class Endings(Turns):
 
         One that is claimed is `cancelling` until its worker lets go of it, or its claim
         runs out; if it is done before that, it is done. Raises `NotFound`, `Refused`
-        (it is done, or dead).
+        (it is done, or dead), `Held`.
         """
         row = self._found(id)
+        self.guard(id)
         lock_lane(self.tx, row[4])
         turn = self._turn(id)
         if turn is None:
@@ -103,6 +104,7 @@ class Endings(Turns):
             return job
         if turn.state == ACTIVE and (turn.until_at or 0) > self.tx.now:
             self.tx.put("turn_cancel", owner=self.owner, no=turn.no)
+            self.tx.put("turn_tell")
         else:
             self._end(msgspec.structs.replace(turn, cancelling=1), RELEASED)
         return self._job(id)
@@ -112,9 +114,10 @@ class Endings(Turns):
         """Put a dead or cancelled job back into its lane, with all its attempts.
 
         It is due at once. What its handler has done is kept: steps are not done again.
-        Raises `NotFound`, `Refused` (it is neither).
+        Raises `NotFound`, `Refused` (it is neither), `Held`.
         """
         row = self._found(id)
+        self.guard(id)
         job = self._as_it_stands(row)
         if job.status not in {JobStatus.DEAD, JobStatus.CANCELLED}:
             raise Refused(
@@ -136,33 +139,53 @@ class Endings(Turns):
         return self._job(id)
 
     def end_all(
-        self, endings: Sequence[Ending]
+        self,
+        endings: Sequence[Ending],
+        lapsed: Sequence[tuple[str, str | None]] = (),
     ) -> tuple[JobStatus | HoldfastError, ...]:
-        """End many claims at once; for each what the job is then, or why not."""
-        for ending in endings:
-            self.lock(ending.id)
-        for lane in sorted({ending.lane for ending in endings if ending.lane}):
-            lock_lane(self.tx, lane)
-        asked = [
-            {"owner": self.owner, "id": ending.id, "name": "", "nth": 0}
-            for ending in endings
-        ]
-        outcomes: list[JobStatus | HoldfastError] = []
-        for ending, rows in zip(endings, self.tx.each("turn_held", asked), strict=True):
-            turn = Turn(*rows[0]) if rows else None
-            try:
-                over = self._over(ending.id, turn, ending.fence)
-            except HoldfastError as error:
-                over = error  # type: ignore[assignment]
-            if over is not None:
-                outcomes.append(over)
-                continue
-            assert turn is not None
-            outcomes.append(self._end(turn, ending))
-        return tuple(outcomes)
+        """End many claims at once; for each what the job is then, or why not.
+
+        `lapsed` are the ids and lanes of jobs whose claims ran out: they are given
+        back, with the attempt counted.
+        """
+        turns = self._held([*((one.id, one.lane) for one in endings), *lapsed])
+        parents = {turn.parent for turn in turns if turn is not None and turn.parent}
+        for parent in sorted(parents):
+            self.lock(parent)
+        ended = tuple(map(self._end_if_claimed, turns[: len(endings)], endings))
+        for turn in turns[len(endings) :]:
+            if turn is not None:
+                self._take_back(turn)
+        return ended
+
+    def _end_if_claimed(
+        self, turn: Turn | None, ending: Ending
+    ) -> JobStatus | HoldfastError:
+        """End a claim; what the job is then, or why the claim is over already."""
+        try:
+            over = self._over(ending.id, turn, ending.fence)
+        except HoldfastError as error:
+            return error
+        if over is not None:
+            return over
+        assert turn is not None
+        return self._end(turn, ending)
+
+    def _take_back(self, turn: Turn) -> None:
+        """Give a job back whose claim ran out, if it did, with the attempt counted."""
+        if turn.state == ACTIVE and (turn.until_at or 0) <= self.tx.now:
+            ending = Ending(
+                id=turn.id,
+                lane=turn.lane,
+                fence=turn.fence,
+                outcome="failed",
+                error=f"worker {turn.worker!r} was lost in attempt {turn.attempt}",
+                delay_seconds=0,
+            )
+            self._end(turn, ending)
 
     def _end(self, turn: Turn, ending: Ending) -> JobStatus:
-        """End a claim; what the job is then. Its lane is locked."""
+        """End a claim; what the job is then."""
         due = self._due_again(turn, ending)
         if due is not None and not turn.cancelling:
             self._give_back(turn, ending, due)
@@ -172,6 +195,7 @@ class Endings(Turns):
             status = JobStatus.DONE
         elif turn.cancelling:
             status = JobStatus.CANCELLED
+        lock_lane(self.tx, turn.lane)
         self._write_end(turn, status, ending)
         move_up(self.tx, turn.lane)
         if turn.parent is not None:
@@ -207,6 +231,7 @@ class Endings(Turns):
             error=ending.error or turn.error,
             waits_for=None,
         )
+        self.tx.put("turn_tell")
 
     def _write_end(self, turn: Turn, status: JobStatus, ending: Ending) -> None:
         done = status is JobStatus.DONE

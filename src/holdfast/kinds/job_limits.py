@@ -38,7 +38,12 @@ class Limiting(Endings):
         """
         if (rate is None) != (per_seconds is None):
             raise Refused("a rate is so many jobs per so many seconds: say both")
+        wanted = Limit(
+            kind=kind, concurrency=concurrency, rate=rate, per_seconds=per_seconds
+        )
         self.tx.lock("job_limits", kind)
+        if wanted in self.limits():
+            return wanted
         if concurrency is None and rate is None:
             self.tx.put("limit_drop", owner=self.owner, kind=kind)
         else:
@@ -50,9 +55,7 @@ class Limiting(Endings):
                 rate=rate,
                 per_us=None if per_seconds is None else round(per_seconds * 1_000_000),
             )
-        return Limit(
-            kind=kind, concurrency=concurrency, rate=rate, per_seconds=per_seconds
-        )
+        return wanted
 
     @query
     def limits(self) -> tuple[Limit, ...]:

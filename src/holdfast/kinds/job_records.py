@@ -133,6 +133,17 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+class NewStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that a handler has done, under a claim; `result` is JSON text."""
+
+    job: str
+    fence: int
+    name: str
+    nth: int
+    position: int
+    result: str | None
+
+
 class Waited(msgspec.Struct, frozen=True):
     """Whether what a handler waits for is there, and what came with it.
 

@@ -8,16 +8,20 @@ Always holds: a step is kept once, under its name and its number among those of 
 name; a signal is taken once, in the transaction that keeps the step which took it.
 """
 
+from collections.abc import Sequence
+
 from holdfast import codec
+from holdfast.clock import to_datetime
 from holdfast.contract import operation, query
 from holdfast.edges import Count, Id, Name, Seconds, Text, Value
-from holdfast.errors import NotFound, Refused
+from holdfast.errors import HoldfastError, NotFound, Refused
 from holdfast.kinds.job_endings import RELEASED, Endings
 from holdfast.kinds.job_records import (
     CHILDREN,
     FINISHED,
     SUSPENDED,
     Job,
+    NewStep,
     Step,
     Waited,
     step_of,
@@ -52,10 +56,53 @@ class Steps(Endings):
         `nth` counts the steps of one name, `position` all of them, from 0 on. Raises
         `NotFound`, `Fenced`.
         """
-        turn = self._claimed(id, fence, name, nth)
-        if turn.step is None:
-            self._add_step(turn, name, nth, position, result=codec.text_of(result))
-        return self._step(turn, name, nth)
+        step = NewStep(
+            job=id,
+            fence=fence,
+            name=name,
+            nth=nth,
+            position=position,
+            result=codec.text_of(result),
+        )
+        (kept,) = self.keep_all([step])
+        if isinstance(kept, HoldfastError):
+            raise kept
+        return kept
+
+    def keep_all(self, steps: Sequence[NewStep]) -> tuple[Step | HoldfastError, ...]:
+        """Keep many steps at once; each as it is kept, or why it is refused."""
+        for job in sorted({step.job for step in steps}):
+            self.lock(job)
+        asked = [
+            {"owner": self.owner, "id": step.job, "name": step.name, "nth": step.nth}
+            for step in steps
+        ]
+        found = self.tx.each("turn_held", asked)
+        turns = [Turn(*rows[0]) if rows else None for rows in found]
+        return tuple(map(self._keep_if_claimed, turns, steps))
+
+    def _keep_if_claimed(
+        self, turn: Turn | None, step: NewStep
+    ) -> Step | HoldfastError:
+        try:
+            over = self._over(step.job, turn, step.fence)
+        except HoldfastError as error:
+            return error
+        if over is not None:
+            return over
+        assert turn is not None
+        if turn.step is not None:
+            return self._step(turn, step.name, step.nth)
+        self._add_step(turn, step.name, step.nth, step.position, result=step.result)
+        return Step(
+            position=step.position,
+            name=step.name,
+            nth=step.nth,
+            result=codec.decode(step.result),
+            due=None,
+            pending=False,
+            at=to_datetime(self.tx.now),
+        )
 
     @operation
     def sleep(
@@ -146,9 +193,10 @@ class Steps(Endings):
     def signal(self, id: Id, name: Name, payload: Value = None) -> Job:
         """Send a job a signal; it is kept until its handler waits for one of that name.
 
-        Raises `NotFound`, `Refused` (the job has ended).
+        Raises `NotFound`, `Refused` (the job has ended), `Held`.
         """
         job = self._job(id)
+        self.guard(id)
         if job.status in FINISHED:
             raise Refused(f"job {id!r} is {job.status}: it takes no signal any more")
         (no, *_) = self._found(id)

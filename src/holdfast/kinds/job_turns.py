@@ -3,8 +3,8 @@
 Answers for: finding a job, and the claim that a worker has on it.
 Leaves to others: claiming, ending, the steps in between (`job_claims`, `job_endings`,
 `job_steps`).
-Always holds: who writes under a claim has the newest one, and it has not run out. A
-lane is locked before a turn of it is.
+Always holds: who writes under a claim has the newest one, and it has not run out. A job
+is locked before its lane, and that before a job of it ends.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from holdfast.guarantees import Promise
 from holdfast.kinds.job_records import ACTIVE, Job, job_of
 from holdfast.kinds.job_rows import lock_lane
 
-_NO, _LANE = 0, 4
+_NO = 0
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -105,10 +105,24 @@ class Turns(Kind):
         row = self.tx.one("turn_held", **values)
         return None if row is None else Turn(*row)
 
+    def _held(self, jobs: Sequence[tuple[str, str | None]]) -> list[Turn | None]:
+        """How jobs stand, each by its id and lane; nobody else changes them then.
+
+        Locks are taken in one order, so that no two who hold many wait for each other.
+        """
+        for id in sorted({id for id, _ in jobs}):
+            self.lock(id)
+        for lane in sorted({lane for _, lane in jobs if lane is not None}):
+            lock_lane(self.tx, lane)
+        asked = [
+            {"owner": self.owner, "id": id, "name": "", "nth": 0} for id, _ in jobs
+        ]
+        found = self.tx.each("turn_held", asked)
+        return [Turn(*rows[0]) if rows else None for rows in found]
+
     def _claimed(self, id: str, fence: int, name: str = "", nth: int = 0) -> Turn:
         """The turn of a job that this fence claims. Raises `NotFound`, `Fenced`."""
-        row = self._found(id)
-        lock_lane(self.tx, row[_LANE])
+        self._found(id)
         turn = self._turn(id, name, nth)
         if (over := self._over(id, turn, fence)) is not None:
             raise over

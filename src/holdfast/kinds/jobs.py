@@ -7,7 +7,7 @@ running them (`runtime/worker`).
 Always holds: the same id twice is one job; a job that ended stays until it is purged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import msgspec
@@ -163,21 +163,27 @@ class Jobs(Claims, Steps):
         Their steps and signals go with them. What they were stays in the journal until
         it is trimmed.
         """
-        found = 0
+        found, before = 0, to_us(finished_before)
         for status in _OUTCOMES:
-            asked = {"status": status.value, "before": to_us(finished_before)}
-            rows = self.tx.all(
-                "end_page", owner=self.owner, limit=limit - found, **asked
-            )
-            for no, id in rows:
-                self.lock(id)
+            asked = {"status": status.value, "before": before, "limit": limit - found}
+            rows = self.tx.all("end_page", owner=self.owner, **asked)
+            for no in self._still_ended(rows, before):
                 self.tx.put("job_drop", owner=self.owner, no=no)
                 self.tx.put("end_drop", owner=self.owner, no=no)
                 self._sweep(no)
-            found += len(rows)
+                found += 1
             if found == limit:
                 break
         return found
+
+    def _still_ended(self, rows: Sequence[Row], before: int) -> Iterator[int]:
+        """The numbers of jobs that nobody revived or purged before they were locked."""
+        for _, id in rows:
+            self.lock(id)
+        asked = [{"owner": self.owner, "no": no} for no, _ in rows]
+        for (no, _), end in zip(rows, self.tx.each("end_get", asked), strict=True):
+            if end and end[0][-1] < before:
+                yield no
 
     def usage(self) -> dict[str, tuple[int, int]]:
         """How many jobs, ends and steps the owner has, and their bytes."""

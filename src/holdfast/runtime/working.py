@@ -93,7 +93,7 @@ def _fail(handle: Work, error: Exception) -> None:
         return  # another has the task by now
 
 
-def error_text(error: Exception) -> str:
+def error_text(error: BaseException) -> str:
     """What an error says, as text that can be kept."""
     text = f"{type(error).__name__}: {error}"[:_ERROR_CHARACTERS]
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\0")

@@ -503,6 +503,11 @@ update job_turn set until_at = :until_at where owner = :owner and no = :no
 -- Ask the worker that has a job to cancel it.
 update job_turn set cancelling = 1 where owner = :owner and no = :no
 
+-- turn_tell --
+-- Wake those who watch, though nothing was journalled. Where every commit wakes them,
+-- there is nothing to do.
+select 1
+
 -- turn_cancelling --
 -- Which of a worker's jobs are to be cancelled.
 select j.id from job_turn t cross join job j

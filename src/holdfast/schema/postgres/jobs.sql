@@ -10,6 +10,10 @@ from job j cross join job_turn t
 where j.owner = :owner and j.id = :id and t.owner = :owner and t.no = j.no
 for update of t
 
+-- turn_tell --
+-- Wake those who watch, though nothing was journalled.
+select pg_notify('holdfast_' || current_schema(), '')
+
 -- turn_ready --
 -- Jobs of one kind that can be claimed, the first first; not those that somebody is
 -- claiming.

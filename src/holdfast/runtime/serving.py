@@ -1,0 +1,324 @@
+"""Serving: a worker at work, from its start to its orderly stop.
+
+Answers for: when the store is asked for jobs and told of their ends, waiting for what
+comes next, going on when the store is away for a while, stopping.
+Leaves to others: handlers (`attending`), leases (`renewing`), what is done now and then
+(`housekeeping`), what a claim is (the kind `jobs`).
+Always holds: one transaction tells all ends that are known and claims as many jobs as
+there is room for; while it is on its way, there is no other. No commit is missed: who
+is woken by it was asked for before the store was looked at.
+"""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from holdfast.clock import to_us
+from holdfast.engine import Transaction
+from holdfast.errors import Closed, HoldfastError
+from holdfast.kinds.job_records import Ending, JobStatus, Served
+from holdfast.kinds.jobs import Jobs
+from holdfast.runtime.attending import CANCELLED_SECONDS, Attending
+from holdfast.runtime.claims import Claim
+from holdfast.runtime.housekeeping import Housekeeping
+from holdfast.runtime.plans import Plan
+from holdfast.runtime.renewing import Renewal
+from holdfast.runtime.reporting import Tally
+from holdfast.runtime.setting import PASSING, Setting
+
+_log = logging.getLogger("holdfast.worker")
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 10.0
+_LOOK_SECONDS = 5.0
+"""How often it looks by itself, for what nobody tells: a clock that was set, say."""
+_GLANCE_SECONDS = 0.25
+"""How often it looks, at most, while it has no room for another job."""
+_APART_SECONDS = 0.002
+"""How far apart two looks are at least, where others commit all the time."""
+_VAIN_SECONDS = 0.02
+"""How long it waits, at first, when what it saw was gone before it could claim it."""
+_AGAIN_SECONDS = 0.2
+_SHORTLY_SECONDS = 0.5
+"""How long handlers may take to end when everything is given back at once."""
+_TELL_SECONDS = 10.0
+"""How long a worker that stops tries to tell the last ends."""
+
+
+class Serving:
+    """One run of a worker on an event loop."""
+
+    def __init__(self, setting: Setting, plan: Plan, tally: Tally) -> None:
+        self._setting = setting
+        self._engine = setting.core.engine
+        self._plan = plan
+        self._kinds = plan.kinds
+        self._versions = plan.versions
+        self._tally = tally
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+        self._attending = Attending(
+            setting, plan.handlings, tally, self._event.set, self._interrupted
+        )
+        self._renewal = Renewal(
+            setting, self._attending.claims, self._tell_stopped, self._tell_unrenewed
+        )
+        self._unrenewed = asyncio.Event()
+        self._news = False
+        """Whether something was committed since the store was looked at."""
+        self._telling = False
+        self._more = True
+        """Whether there may be a job to claim."""
+        self._vain = 0
+        """How often in a row nothing could be claimed of what was seen."""
+        self._next_at: int | None = None
+        self._looked = 0.0
+        self._leaving = False
+        self._grace = plan.grace_seconds
+        self._error: BaseException | None = None
+
+    async def serve(self) -> None:
+        """Work until it is to stop, or the store is closed."""
+        stop_watching = self._engine.watch(self._tell_news)
+        self._renewal.start()
+        housekeeping = Housekeeping(
+            self._setting, self._kinds, self._plan.keep_seconds, self._tally
+        )
+        keeping = self._loop.create_task(housekeeping.serve())
+        working = self._loop.create_task(self._work_and_leave())
+        try:
+            await asyncio.shield(working)  # what it has claimed is to be given back
+        except asyncio.CancelledError:
+            self._stop(at_once=True)
+            await asyncio.shield(working)
+            raise
+        except Closed as error:
+            _log.warning("the worker ends: %s", error)
+        finally:
+            keeping.cancel()
+            stop_watching()
+            await self._let_go()
+            await asyncio.gather(keeping, return_exceptions=True)
+        if self._error is not None:
+            raise self._error
+
+    def stop(self, *, at_once: bool) -> None:
+        """Stop, from any thread."""
+        with suppress(RuntimeError):  # the event loop was closed: it has ended
+            stop = functools.partial(self._stop, at_once=at_once)
+            self._loop.call_soon_threadsafe(stop)
+
+    # The work.
+
+    async def _work_and_leave(self) -> None:
+        try:
+            await self._work()
+        except Closed:
+            raise
+        except BaseException:
+            self._stop(at_once=True)
+            with suppress(HoldfastError):
+                await self._leave()
+            raise
+        await self._leave()
+
+    async def _work(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while not self._leaving:
+            try:
+                await self._step()
+                pause = _FIRST_PAUSE_SECONDS
+            except PASSING as error:
+                _log.warning("the store is away, and is asked again: %s", error)
+                await self._pause(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                self._news = True
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait so many seconds, or until it is to stop."""
+        until = self._loop.time() + seconds
+        while not self._leaving and (left := until - self._loop.time()) > 0:
+            self._event.clear()
+            await self._wait(left)
+
+    async def _step(self) -> None:
+        """Do what is to be done next, or wait until there is something."""
+        self._event.clear()
+        if self._attending.ended or (self._more and self._room()):
+            await self._turn()
+        elif self._news and self._until_look() <= 0:
+            await self._look()
+        else:
+            await self._wait(max(self._until_look(), 0.0))
+
+    def _room(self) -> int:
+        return max(self._plan.concurrency - self._attending.at_work, 0)
+
+    async def _turn(self) -> None:
+        """Tell the ends that are known, and claim as many jobs as there is room for."""
+        room = self._room()
+        ended, self._attending.ended = self._attending.ended, []
+        try:
+            served = await self._served([ending for _, ending in ended], room)
+        except BaseException:
+            self._attending.ended = [*ended, *self._attending.ended]
+            raise
+        self._settle(ended, served)
+        claimed = len(served.claimed)
+        self._tally.count("claimed", claimed)
+        self._attending.start(served.claimed)
+        if room:
+            self._more = claimed == room
+        if claimed:
+            self._vain = 0
+        elif not ended:
+            self._vain += 1
+        self._news = self._news or not self._more
+
+    async def _served(self, endings: Sequence[Ending], limit: int) -> Served:
+        setting = self._setting
+        if self._leaving:
+            limit = 0
+
+        def work(tx: Transaction) -> Served:
+            return Jobs(tx).serve(
+                setting.name,
+                endings,
+                kinds=self._kinds,
+                lanes=self._plan.lanes,
+                limit=limit,
+                lease_seconds=setting.lease_seconds,
+                versions=self._versions,
+            )
+
+        return await setting.write(work, setting.terms.owner)
+
+    def _settle(self, ended: Sequence[tuple[Claim, Ending]], served: Served) -> None:
+        """Count what became of the ends that were told, and forget their claims."""
+        for (claim, ending), found in zip(ended, served.ended, strict=True):
+            self._attending.told(claim)
+            if isinstance(found, HoldfastError):
+                _log.warning("job %r was not ended: %s", claim.job.id, found)
+                self._tally.count("lost")
+            elif found is JobStatus.QUEUED:
+                released = ending.outcome == "released"
+                self._tally.count("released" if released else "failed")
+            else:
+                self._tally.count(found.value)
+
+    async def _look(self) -> None:
+        """See what lies ahead."""
+        self._news = False
+        self._looked = self._loop.time()
+        name, kinds, lanes = self._setting.name, self._kinds, self._plan.lanes
+        owner = self._setting.terms.owner
+        ahead = await self._setting.read(
+            lambda tx: Jobs(tx).outlook(name, kinds, lanes), owner
+        )
+        self._more = ahead.ready
+        self._vain = self._vain if ahead.ready else 0
+        self._next_at = None if ahead.next_at is None else to_us(ahead.next_at)
+        if ahead.cancelling:
+            self._attending.cancel(owner, ahead.cancelling)
+
+    # Waiting.
+
+    def _until_look(self) -> float:
+        """How long to wait before the store is looked at."""
+        since = self._loop.time() - self._looked
+        if not self._room():
+            return (_GLANCE_SECONDS if self._news else _LOOK_SECONDS) - since
+        if self._news:
+            apart = max(_APART_SECONDS, _VAIN_SECONDS * self._vain)
+            return min(apart, _GLANCE_SECONDS) - since
+        if self._next_at is None:
+            return _LOOK_SECONDS - since
+        now = self._setting.core.clock.now_us()
+        return min(_LOOK_SECONDS - since, (self._next_at - now) / 1e6)
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait for news, or so many seconds: then the store is looked at."""
+        timer = self._loop.call_later(seconds, self._come_to_look)
+        await self._event.wait()
+        timer.cancel()
+
+    def _come_to_look(self) -> None:
+        self._news = True
+        self._event.set()
+
+    def _tell_news(self) -> None:
+        """Something was committed; from any thread."""
+        if not self._telling:
+            self._telling = True
+            with suppress(RuntimeError):  # the event loop was closed: it has ended
+                self._loop.call_soon_threadsafe(self._hear_news)
+
+    def _hear_news(self) -> None:
+        self._telling = False
+        self._come_to_look()
+
+    def _tell_stopped(self, claims: list[Claim]) -> None:
+        """Claims were lost, or are to be cancelled; from the thread that renews."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._attending.interrupt, claims)
+
+    def _tell_unrenewed(self) -> None:
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._unrenewed.set)
+
+    # Stopping.
+
+    def _stop(self, *, at_once: bool) -> None:
+        self._leaving = True
+        if at_once:
+            self._grace = 0
+        self._event.set()
+
+    def _interrupted(self, error: BaseException) -> None:
+        """A handler raised what is for the whole program."""
+        self._error = self._error or error
+        self._stop(at_once=True)
+
+    async def _leave(self) -> None:
+        """Let handlers end in time, have the rest stop, give back what is left."""
+        began = self._loop.time()
+        await self._drain(lambda: began + self._grace)
+        self._attending.leave()
+        stopped = self._loop.time() + (
+            CANCELLED_SECONDS if self._grace else _SHORTLY_SECONDS
+        )
+        await self._drain(lambda: stopped)
+        self._attending.give_back()
+        told = self._loop.time() + _TELL_SECONDS
+        await self._drain(lambda: told)
+        if self._attending.ended:
+            _log.warning(
+                "the store is away: %d jobs are given back when their leases run out",
+                len(self._attending.ended),
+            )
+
+    async def _drain(self, until: Callable[[], float]) -> None:
+        """Tell ends as they come, until there is no more, or no more time."""
+        while self._attending.at_work or self._attending.ended:
+            seconds = until() - self._loop.time()
+            if seconds <= 0 and self._attending.at_work:
+                return
+            self._event.clear()
+            try:
+                if self._attending.ended:
+                    await self._turn()
+                else:
+                    await self._wait(seconds)
+            except PASSING as error:
+                if seconds <= 0:
+                    return
+                _log.warning("the store is away, and is asked again: %s", error)
+                await asyncio.sleep(min(_AGAIN_SECONDS, seconds))
+
+    async def _let_go(self) -> None:
+        """Leave nothing behind."""
+        await self._attending.close()
+        self._renewal.stop()
+        await self._unrenewed.wait()
+        self._renewal.join()

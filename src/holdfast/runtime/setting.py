@@ -1,0 +1,77 @@
+"""Setting: what all parts of one worker have in common.
+
+Answers for: on whose terms the store is used, and having work done in it; which errors
+pass.
+Leaves to others: what is done (the other parts of a worker).
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from holdfast.core import Core
+from holdfast.engine import Terms, Transaction
+from holdfast.errors import (
+    Busy,
+    OutcomeUnknown,
+    StorageFailed,
+    StorageFull,
+    TimedOut,
+    Unreachable,
+)
+from holdfast.kinds.job_records import Job
+
+if TYPE_CHECKING:
+    from holdfast.astore import AsyncStore
+    from holdfast.store import Store
+
+T = TypeVar("T")
+PASSING = (
+    Busy,
+    OutcomeUnknown,
+    StorageFailed,
+    StorageFull,
+    TimedOut,
+    Unreachable,
+)
+"""What a worker waits for to be over."""
+
+
+class Setting(msgspec.Struct):
+    """Where a worker works, as whom, and how."""
+
+    core: Core
+    terms: Terms
+    name: str
+    lease_seconds: float
+    goes_on: bool
+    """Whether a job goes on under another version of its handler."""
+    store: "Callable[[Core, Terms], Store]"
+    async_store: "Callable[[Core, Terms], AsyncStore]"
+    told: Callable[[Job, str], None]
+    """Is told of a job that began under another version."""
+
+    def of_owner(self, owner: str) -> Terms:
+        """The terms of what the worker itself does with an owner's jobs."""
+        return Terms(owner=owner, actor=self.terms.actor)
+
+    def of_job(self, job: Job) -> Terms:
+        """The terms of what a handler does in the store."""
+        return Terms(owner=job.owner, actor=self.terms.actor, cause=f"job:{job.id}")
+
+    async def write(self, work: Callable[[Transaction], T], owner: str) -> T:
+        """Have something done in the store, to its commit."""
+        unit = self.core.unit(work, self.of_owner(owner))
+        unit.foreign = True
+        future = unit.awaited(asyncio.get_running_loop())
+        self.core.engine.post(unit)
+        return await future
+
+    async def read(self, work: Callable[[Transaction], T], owner: str) -> T:
+        """Have something read from the store."""
+        unit = self.core.unit(work, self.of_owner(owner))
+        future = unit.awaited(asyncio.get_running_loop())
+        self.core.engine.post_read(unit)
+        return await future
