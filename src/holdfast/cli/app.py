@@ -25,10 +25,12 @@ from holdfast.cli import (
     copying,
     exporting,
     importing,
+    jobs,
     look,
     migrating,
     searching,
     trimming,
+    working,
 )
 from holdfast.cli.output import complain
 from holdfast.errors import HoldfastError, NeedsMigration
@@ -55,6 +57,9 @@ def build() -> App:
     app.command(copying.fork)
     app.command(searching.search)
     app.command(trimming.trim)
+    app.command(jobs.build())
+    app.command(jobs.schedules)
+    app.command(working.worker)
     app.command(migrating.migrate)
     for command in look.COMMANDS:
         app.command(command)

@@ -31,12 +31,23 @@ _TEXTS = {
     "message_part": "text",
     "summary": "text",
 }
+_SAID = {
+    "job": ("kind", "body"),
+    "schedule": ("kind", "body"),
+    "job_end": ("status", "result"),
+    "job_step": ("name", "result"),
+    "job_signal": ("name", "payload"),
+}
+"""The fields of which something is told, in kinds where it is more than a text."""
 _BELONG_TO = {
     "message": "session",
     "segment": "session",
     "summary": "session",
     "message_part": "message",
     "task_log": "task",
+    "job_end": "job",
+    "job_step": "job",
+    "job_signal": "job",
 }
 """What is part of a record, and the field that names the record."""
 _ENOUGH_COLUMNS = 24
@@ -142,6 +153,10 @@ def said_of(change: "Change | Difference") -> str:
     if change.kind == "segment" and fields:
         first, last = fields["first"], fields["last"]
         return f"messages {first} to {last}" if first < last else f"message {first}"
+    if change.kind in _SAID and fields:
+        first, second = _SAID[change.kind]
+        parts = [fields[first], fields[second], fields.get("error")]
+        return "  ".join(one_line(part) for part in parts if part is not None)
     return one_line(fields.get(_TEXTS.get(change.kind, ""), fields) or "")
 
 

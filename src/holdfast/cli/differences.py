@@ -82,8 +82,6 @@ def _changed(before: Fields, after: Fields | None) -> Iterator[tuple[str, Any, A
 
 def _inside(name: str, was: object, now: object) -> Iterator[tuple[str, Any, Any]]:
     """What differs within two values, by its path; or the values themselves."""
-    if was == now and type(was) is type(now):
-        return
     if isinstance(was, dict) and isinstance(now, dict):
         for key in {**was, **now}:
             old, new = was.get(key, _ABSENT), now.get(key, _ABSENT)
@@ -91,7 +89,7 @@ def _inside(name: str, was: object, now: object) -> Iterator[tuple[str, Any, Any
     elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
         for number, (old, new) in enumerate(zip(was, now, strict=True)):
             yield from _inside(f"{name}[{number}]", old, new)
-    else:
+    elif was != now or type(was) is not type(now):
         yield name, was, now
 
 

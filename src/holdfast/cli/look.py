@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
+from rich.console import RenderableType
 from rich.text import Text
 
 from holdfast import declared
@@ -114,7 +115,7 @@ def _list(
     place: str,
     as_of: int | datetime | None,
     asked: _Asked,
-    lines_of: Callable[[Page[Any], int], Iterable[Text]],
+    lines_of: Callable[[Page[Any], int], Iterable[RenderableType]],
     **filters: object,
 ) -> None:
     """Show a page of a kind's records, and how to go on."""

@@ -1,6 +1,7 @@
 """Which store a command looks at, and whose records.
 
-Answers for: opening read-only; one owner, or all of them; the newest changes.
+Answers for: opening read-only, or to be written to; one owner, or all of them; the
+newest changes.
 Leaves to others: what is done with it (`look`, `showing`).
 Always holds: a look never creates a store, and never changes one.
 """
@@ -59,6 +60,15 @@ def opened(target: str, as_of: datetime | int | None = None) -> "Store":
     except HoldfastError:
         store.close()
         raise
+
+
+def writable(target: str) -> "Store":
+    """A store that is there, to be written to; it is neither made nor migrated.
+
+    Raises `CannotOpen`, `NeedsMigration`.
+    """
+    opened(target).close()
+    return holdfast.open(target, migrate="check")
 
 
 def scope(store: "Store", owner: str | None) -> "Store | AcrossOwners":

@@ -14,7 +14,7 @@ import msgspec
 from cyclopts import Parameter, validators
 from rich.text import Text
 
-from holdfast.cli import output, records
+from holdfast.cli import job_lines, output, records
 from holdfast.cli.opening import (
     PAGE,
     Cursor,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from holdfast.store import Store
 
 TASKS_OF_A_SESSION = 20
+CHILDREN_OF_A_JOB = 20
 LOG_LINES_OF_A_TASK = 200
 
 
@@ -51,6 +52,10 @@ class KindName(StrEnum):
     TASKS = "tasks"
     THREAD = "thread"
     THREADS = "threads"
+    JOB = "job"
+    JOBS = "jobs"
+    SCHEDULE = "schedule"
+    SCHEDULES = "schedules"
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -85,10 +90,10 @@ def show(
     as_of: AsOf = None,
     json: Json = False,
 ) -> None:
-    """Show one record: a session, a message, a task, an item, or a thread.
+    """Show one record: a session, a message, a task, an item, a job, and so on.
 
     A session with its newest messages and its tasks, a thread with its newest
-    checkpoints.
+    checkpoints, a job with the steps of its handler and its newest children.
     """
     with opened(store, as_of) as there:
         then = standing(there, as_of)
@@ -199,10 +204,36 @@ def _show_thread(store: "Store", id: str, choice: Choice) -> None:
     output.show(*parts, *output.more(page.cursor))
 
 
+def _show_job(store: "Store", id: str, choice: Choice) -> None:
+    view, job = one_of(store, choice.owner, "job", id, lambda view: view.jobs.get(id))
+    steps = view.jobs.steps(id)
+    children = view.jobs.list(parent=id, limit=CHILDREN_OF_A_JOB)
+    if choice.json:
+        found = {"job": job, "steps": list(steps), "children": list(children)}
+        output.show_json({**json_head(choice.then), **found})
+        return
+    width = output.console().width
+    page = job_lines.job(job, steps, children, width, full=choice.full)
+    output.show(*head(choice.then), page)
+
+
+def _show_schedule(store: "Store", id: str, choice: Choice) -> None:
+    _, schedule = one_of(
+        store, choice.owner, "schedule", id, lambda view: view.schedules.get(id)
+    )
+    if choice.json:
+        output.show_json({**json_head(choice.then), "schedule": schedule})
+    else:
+        page = job_lines.schedule(schedule, full=choice.full)
+        output.show(*head(choice.then), page)
+
+
 _SHOW: dict[str, Callable[["Store", str, Choice], None]] = {
     "session": _show_session,
     "task": _show_task,
     "item": _show_item,
     "thread": _show_thread,
     "message": _show_message,
+    "job": _show_job,
+    "schedule": _show_schedule,
 }
