@@ -30,9 +30,11 @@ from holdfast.cli.app import build
 from holdfast.runtime.following import Follower
 from holdfast.runtime.leasing import HeldLease
 from holdfast.runtime.replying import Reply
+from holdfast.runtime.running import RunningJob
 from holdfast.runtime.talking import Talk
+from holdfast.runtime.worker import Worker
 from holdfast.runtime.working import Work
-from holdfast.shown import StoreJournal, StoreSessions, StoreTasks
+from holdfast.shown import StoreJobs, StoreJournal, StoreSessions, StoreTasks
 from holdfast.store import Store
 from holdfast.transaction import OpenTransaction
 from page_servers import with_servers
@@ -45,6 +47,7 @@ SHOWN_CLASSES = {
     "journal": StoreJournal,
     "sessions": StoreSessions,
     "tasks": StoreTasks,
+    "jobs": StoreJobs,
     "tx": OpenTransaction,
     "lease": HeldLease,
     "work": Work,
@@ -52,11 +55,14 @@ SHOWN_CLASSES = {
     "talk": Talk,
     "follower": Follower,
     "across": AcrossOwners,
+    "worker": Worker,
+    "job": RunningJob,
 }
 """What users hold in hand, by the name that the reference has for it."""
 NOT_FOR_USERS = {
     *("store.perform", "store.begin"),
     *("reply.beat", "reply.finish", "reply.leave"),
+    "job.begin",
 }
 
 
@@ -100,8 +106,8 @@ class Reader:
         tool, *arguments = shlex.split(command.text)
         if tool == "make":
             assert re.search(rf"^{arguments[0]}:", MAKEFILE, re.MULTILINE)
-        elif tool == "holdfast" and arguments[0] == "demo":
-            build().parse_args(arguments)  # test_demo.py runs it
+        elif tool == "holdfast" and is_endless(arguments):
+            build().parse_args(arguments)  # test_demo.py, test_cli_jobs.py run it
         elif tool in {"holdfast", "python"}:
             if "|" in arguments:
                 tool, arguments = "sh", ["-c", f"{SHELL}{command.text}"]
@@ -135,6 +141,11 @@ class Reader:
             elif isinstance(value, AsyncStore):
                 runner.run(value.close())
         self.names.clear()
+
+
+def is_endless(arguments: list[str]) -> bool:
+    """Whether a command takes long, or goes on until it is stopped."""
+    return arguments[0] in {"demo", "worker"} or arguments[:2] == ["jobs", "watch"]
 
 
 SHELL = f"""
@@ -221,12 +232,18 @@ def documented() -> dict[str, str]:
     return {name: section.code for section in reference() for name in section.made}
 
 
+def is_of_runtime(cls: type) -> bool:
+    """Whether a base of what users hold is no kind, whose operations are known."""
+    return cls.__module__.startswith("holdfast.runtime.")
+
+
 def public_calls() -> set[str]:
     """Every operation of the registry, and every call on what users hold in hand."""
     ours = {f"{k.name}.{name}" for k in declared.OURS for name in k.operations()}
     held = {
         f"{said}.{name}"
-        for said, cls in SHOWN_CLASSES.items()
+        for said, shown in SHOWN_CLASSES.items()
+        for cls in (shown, *(c for c in shown.__bases__ if is_of_runtime(c)))
         for name, member in vars(cls).items()
         if not name.startswith("_")
         and (callable(member) or isinstance(member, property))
