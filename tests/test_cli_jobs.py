@@ -425,3 +425,10 @@ def test_handlers_that_are_not_there_are_told_in_words(named, said, path, progra
     assert errors.startswith("holdfast: ")
     assert said in errors
     assert "holdfast/cli" not in errors
+
+
+def test_a_worker_across_owners_is_nobodys(path, program, run):
+    command = ["worker", "posting:Some.handlers", "--store", path, "--across-owners"]
+    status, out, errors = run(*command, "--owner", "ada")
+    assert (status, out) == (1, "")
+    assert "a worker across owners is the store's, and not 'ada''s alone" in errors

@@ -27,7 +27,8 @@ from holdfast.transaction import OpenTransaction
 
 T = TypeVar("T")
 _TIDIED_AT_ONCE = 2_000
-_NEXT_OWNER = "\x01"
+NEXT_OWNER = "\x01"
+"""After an owner, the first place in their order that is behind it."""
 
 
 class TableUsage(msgspec.Struct, frozen=True):
@@ -280,7 +281,7 @@ class Core:
                     row[0] is not None
                 ):
                     found.add(row[0])
-                    after = row[0] + _NEXT_OWNER
+                    after = row[0] + NEXT_OWNER
         return sorted(found)
 
     def usage(self, tx: Transaction) -> Usage:

@@ -39,6 +39,9 @@ def worker(
     *,
     store: Annotated[str, Parameter(help="The store: its file, or its URL.")],
     owner: Annotated[str, Parameter(help="Whose jobs.", show_default=False)] = "",
+    across_owners: Annotated[
+        bool, Parameter(help="All owners' jobs, in turn.", negative="")
+    ] = False,
     concurrency: Annotated[
         int, Parameter(help="So many jobs at once.", validator=_POSITIVE)
     ] = 10,
@@ -80,6 +83,7 @@ def worker(
             lanes=lane,
             lease_seconds=lease_seconds,
             grace_seconds=grace_seconds,
+            across_owners=across_owners,
         )
         _say(
             f"worker {output.safe(working.name)} serves {_named(found)} of "

@@ -7,13 +7,15 @@ Always holds: what a worker cannot handle is left as it is, for another worker.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections import Counter
 from datetime import timedelta
 
 from holdfast.clock import to_datetime
 from holdfast.engine import Transaction
 from holdfast.errors import Closed
 from holdfast.kinds.jobs import Jobs
+from holdfast.runtime.owners import Owners
+from holdfast.runtime.plans import Plan
 from holdfast.runtime.reporting import Tally
 from holdfast.runtime.setting import PASSING, Setting
 
@@ -30,13 +32,14 @@ class Housekeeping:
     def __init__(
         self,
         setting: Setting,
-        kinds: Sequence[str],
-        keep_seconds: float | None,
+        owners: Owners,
+        plan: Plan,
         tally: Tally,
     ) -> None:
         self._setting = setting
-        self._kinds = kinds
-        self._keep_seconds = keep_seconds
+        self._owners = owners
+        self._kinds = plan.kinds
+        self._keep_seconds = plan.keep_seconds
         self._tally = tally
         self._told: set[str] = set()
 
@@ -55,19 +58,21 @@ class Housekeeping:
             await asyncio.sleep(_ROUND_SECONDS)
 
     async def _tell_unhandled(self) -> None:
-        owner = self._setting.terms.owner
-        found = await self._setting.read(
-            lambda tx: Jobs(tx).unhandled(self._kinds), owner
+        found: Counter[str] = Counter()
+        answers = self._owners.each(
+            lambda jobs: jobs.unhandled(self._kinds), Jobs.next_owner
         )
-        self._tally.unhandled = {one.kind: one.jobs for one in found}
-        for one in found:
-            if one.kind not in self._told:
-                self._told.add(one.kind)
+        async for _, waiting in answers:
+            found.update({one.kind: one.jobs for one in waiting})
+        self._tally.unhandled = dict(found)
+        for kind, count in found.items():
+            if kind not in self._told:
+                self._told.add(kind)
                 _log.warning(
                     "of kind %r, for which this worker has no handler, %d wait; they "
                     "are kept",
-                    one.kind,
-                    one.jobs,
+                    kind,
+                    count,
                 )
 
     async def _purge(self) -> None:
@@ -75,13 +80,22 @@ class Housekeeping:
         if self._keep_seconds is None:
             return
         kept = timedelta(seconds=self._keep_seconds)
+        answers = self._owners.each(
+            lambda jobs: jobs.ended_before(to_datetime(jobs.tx.now) - kept),
+            Jobs.next_with_jobs,
+        )
+        async for owner, some in answers:
+            if some:
+                await self._purge_of(owner, kept)
+
+    async def _purge_of(self, owner: str, kept: timedelta) -> None:
         most = min(_PURGED_AT_ONCE, self._setting.core.limits.page)
 
         def work(tx: Transaction) -> int:
             before = to_datetime(tx.now) - kept
             return Jobs(tx).purge(finished_before=before, limit=most)
 
-        owner, deleted = self._setting.terms.owner, most
+        deleted = most
         while deleted == most:
             deleted = await self._setting.write(work, owner)
             await asyncio.sleep(_BREATH_SECONDS)

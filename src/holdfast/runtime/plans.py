@@ -29,6 +29,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     keep_seconds: float | None
     goes_on: bool
     """Whether a job goes on under another version of its handler."""
+    across_owners: bool
+    """Whether all owners' jobs are done, and not those of one."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -52,6 +54,7 @@ def plan_of(
     grace_seconds: object,
     keep_seconds: object,
     on_new_version: object,
+    across_owners: object,
 ) -> Plan:
     """A plan of what a worker is given. Raises `WrongType`, `InvalidId`."""
     if on_new_version not in _POLICIES:
@@ -69,6 +72,7 @@ def plan_of(
         grace_seconds=seconds(grace_seconds or None, "grace_seconds") or 0.0,
         keep_seconds=seconds(keep_seconds, "keep_seconds"),
         goes_on=on_new_version == "go_on",
+        across_owners=edges.truth_of(across_owners, "across_owners", limits),
     )
 
 

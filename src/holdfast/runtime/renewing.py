@@ -1,7 +1,8 @@
 """Renewing: keeping a worker's leases, from a thread of its own.
 
-Answers for: renewing every claim in time, in one transaction, also while handlers keep
-the event loop busy; learning which are lost, and which jobs are to be cancelled.
+Answers for: renewing every claim in time, each owner's in one transaction, also while
+handlers keep the event loop busy; learning which are lost, and which jobs are to be
+cancelled.
 Leaves to others: having handlers stop (`attending`).
 Always holds: a claim whose handler is long past its time is not renewed any more.
 """
@@ -10,9 +11,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from holdfast.clock import to_datetime
-from holdfast.engine import Transaction
+from holdfast.engine import Transaction, Unit
 from holdfast.errors import Closed, HoldfastError
 from holdfast.kinds.job_records import Renewed
 from holdfast.kinds.jobs import Jobs
@@ -22,6 +24,8 @@ from holdfast.runtime.setting import Setting
 
 _log = logging.getLogger("holdfast.worker")
 _AGAIN_SECONDS = 1.0
+_Found: TypeAlias = tuple[Renewed, int]
+"""What became of some claims, and when that was."""
 
 
 class Renewal:
@@ -77,10 +81,22 @@ class Renewal:
         for claim in list(self._claims.values()):
             if claim.lasts and not _given_up(claim):
                 by_owner.setdefault(claim.job.owner, []).append(claim)
-        for owner, claims in by_owner.items():
-            self._renew_of(owner, claims)
+        units = [
+            (claims, self._unit(owner, claims)) for owner, claims in by_owner.items()
+        ]
+        for _, unit in units:
+            unit.expected()
+            self._setting.core.engine.post(unit)
+        failed = None
+        for claims, unit in units:
+            try:
+                self._hear(claims, *unit.outcome())
+            except HoldfastError as error:
+                failed = error  # the others' claims were renewed all the same
+        if failed is not None:
+            raise failed
 
-    def _renew_of(self, owner: str, claims: list[Claim]) -> None:
+    def _unit(self, owner: str, claims: list[Claim]) -> Unit[_Found]:
         setting = self._setting
         asked = [(claim.job.id, claim.job.fence) for claim in claims]
 
@@ -90,8 +106,11 @@ class Renewal:
 
         unit = setting.core.unit(work, setting.of_owner(owner))
         unit.foreign = True
-        renewed, now = setting.core.engine.write(unit)
-        until = to_datetime(now + round(setting.lease_seconds * 1_000_000))
+        return unit
+
+    def _hear(self, claims: list[Claim], renewed: Renewed, now: int) -> None:
+        """Learn what became of an owner's claims."""
+        until = to_datetime(now + round(self._setting.lease_seconds * 1_000_000))
         stopped = []
         for claim in claims:
             if claim.job.id in renewed.lost:

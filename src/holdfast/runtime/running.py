@@ -317,7 +317,7 @@ def stepped(
             "run takes a plain function of tx, which the engine may run again after a "
             "conflict; nothing was written: await outside of it, or use `once`"
         )
-    there = tx.jobs.kept(id, asked.name, asked.nth, fence=fence)
+    there = tx.jobs.kept(id, asked.name, asked.nth)
     if there is not None:  # a commit whose answer was lost
         return there.result
     result = function(tx, *args)

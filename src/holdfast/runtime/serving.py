@@ -3,10 +3,11 @@
 Answers for: when the store is asked for jobs and told of their ends, waiting for what
 comes next, going on when the store is away for a while, stopping.
 Leaves to others: handlers (`attending`), leases (`renewing`), what is done now and then
-(`housekeeping`), what a claim is (the kind `jobs`).
-Always holds: one transaction tells all ends that are known and claims as many jobs as
-there is room for; while it is on its way, there is no other. No commit is missed: who
-is woken by it was asked for before the store was looked at.
+(`housekeeping`), whose turn it is (`owners`), what a claim is (the kind `jobs`).
+Always holds: one transaction, of each owner who is served, tells all ends that are
+known and claims as many jobs as there is room for; while it is on its way, there is no
+other. No commit is missed: who is woken by it was asked for before the store was looked
+at.
 """
 
 import asyncio
@@ -14,8 +15,8 @@ import functools
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TypeAlias
 
-from holdfast.clock import to_us
 from holdfast.engine import Transaction
 from holdfast.errors import Closed, HoldfastError
 from holdfast.kinds.job_records import Ending, JobStatus, Served
@@ -23,11 +24,13 @@ from holdfast.kinds.jobs import Jobs
 from holdfast.runtime.attending import CANCELLED_SECONDS, Attending
 from holdfast.runtime.claims import Claim
 from holdfast.runtime.housekeeping import Housekeeping
+from holdfast.runtime.owners import Owners, Rota
 from holdfast.runtime.plans import Plan
 from holdfast.runtime.renewing import Renewal
 from holdfast.runtime.reporting import Tally
 from holdfast.runtime.setting import PASSING, Setting
 
+_End: TypeAlias = tuple[Claim, Ending]
 _log = logging.getLogger("holdfast.worker")
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -36,7 +39,8 @@ _LOOK_SECONDS = 5.0
 _GLANCE_SECONDS = 0.25
 """How often it looks, at most, while it has no room for another job."""
 _APART_SECONDS = 0.002
-"""How far apart two looks are at least, where others commit all the time."""
+_LOOKING = 0.25
+"""How much of its time it looks, at most, where there are many owners."""
 _VAIN_SECONDS = 0.02
 """How long it waits, at first, when what it saw was gone before it could claim it."""
 _AGAIN_SECONDS = 0.2
@@ -53,9 +57,10 @@ class Serving:
         self._setting = setting
         self._engine = setting.core.engine
         self._plan = plan
-        self._kinds = plan.kinds
         self._versions = plan.versions
         self._tally = tally
+        self._owners = Owners(setting, plan)
+        self._rota = Rota(self._owners, setting, plan)
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
         self._attending = Attending(
@@ -65,15 +70,14 @@ class Serving:
             setting, self._attending.claims, self._tell_stopped, self._tell_unrenewed
         )
         self._unrenewed = asyncio.Event()
-        self._news = False
+        self._news = True
         """Whether something was committed since the store was looked at."""
         self._telling = False
-        self._more = True
-        """Whether there may be a job to claim."""
         self._vain = 0
         """How often in a row nothing could be claimed of what was seen."""
-        self._next_at: int | None = None
         self._looked = 0.0
+        self._apart = _APART_SECONDS
+        """How far apart two looks are at least, where others commit all the time."""
         self._leaving = False
         self._grace = plan.grace_seconds
         self._error: BaseException | None = None
@@ -83,7 +87,7 @@ class Serving:
         stop_watching = self._engine.watch(self._tell_news)
         self._renewal.start()
         housekeeping = Housekeeping(
-            self._setting, self._kinds, self._plan.keep_seconds, self._tally
+            self._setting, self._owners, self._plan, self._tally
         )
         keeping = self._loop.create_task(housekeeping.serve())
         working = self._loop.create_task(self._work_and_leave())
@@ -145,9 +149,11 @@ class Serving:
     async def _step(self) -> None:
         """Do what is to be done next, or wait until there is something."""
         self._event.clear()
-        if self._attending.ended or (self._more and self._room()):
+        if self._is_late():
+            await self._look()
+        elif self._attending.ended or (self._rota.ready and self._room()):
             await self._turn()
-        elif self._news and self._until_look() <= 0:
+        elif self._curious and self._until_look() <= 0:
             await self._look()
         else:
             await self._wait(max(self._until_look(), 0.0))
@@ -157,10 +163,37 @@ class Serving:
 
     async def _turn(self) -> None:
         """Tell the ends that are known, and claim as many jobs as there is room for."""
-        room = self._room()
-        ended, self._attending.ended = self._attending.ended, []
+        ended = self._ended()
+        shares = self._rota.shares(0 if self._leaving else self._room(), ended)
+        turns = [
+            self._turn_of(owner, ended.get(owner, ()), share)
+            for owner, share in shares.items()
+        ]
+        if len(turns) == 1:
+            claimed = await turns[0]
+        else:
+            claimed = 0
+            for found in await asyncio.gather(*turns, return_exceptions=True):
+                if isinstance(found, BaseException):
+                    raise found
+                claimed += found
+        if claimed:
+            self._vain = 0
+        elif not ended:
+            self._vain += 1
+
+    def _ended(self) -> dict[str, list[_End]]:
+        """Take the ends that are to be told, by owner."""
+        ended: dict[str, list[_End]] = {}
+        for end in self._attending.ended:
+            ended.setdefault(end[0].job.owner, []).append(end)
+        self._attending.ended = []
+        return ended
+
+    async def _turn_of(self, owner: str, ended: Sequence[_End], share: int) -> int:
+        """Tell an owner's ends, and claim a share of jobs; how many there were."""
         try:
-            served = await self._served([ending for _, ending in ended], room)
+            served = await self._served(owner, [ending for _, ending in ended], share)
         except BaseException:
             self._attending.ended = [*ended, *self._attending.ended]
             raise
@@ -168,33 +201,29 @@ class Serving:
         claimed = len(served.claimed)
         self._tally.count("claimed", claimed)
         self._attending.start(served.claimed)
-        if room:
-            self._more = claimed == room
-        if claimed:
-            self._vain = 0
-        elif not ended:
-            self._vain += 1
-        self._news = self._news or not self._more
+        if not self._rota.had(owner, share, claimed):
+            self._news = True
+        return claimed
 
-    async def _served(self, endings: Sequence[Ending], limit: int) -> Served:
+    async def _served(
+        self, owner: str, endings: Sequence[Ending], limit: int
+    ) -> Served:
         setting = self._setting
-        if self._leaving:
-            limit = 0
 
         def work(tx: Transaction) -> Served:
             return Jobs(tx).serve(
                 setting.name,
                 endings,
-                kinds=self._kinds,
+                kinds=self._plan.kinds,
                 lanes=self._plan.lanes,
                 limit=limit,
                 lease_seconds=setting.lease_seconds,
                 versions=self._versions,
             )
 
-        return await setting.write(work, setting.terms.owner)
+        return await setting.write(work, owner)
 
-    def _settle(self, ended: Sequence[tuple[Claim, Ending]], served: Served) -> None:
+    def _settle(self, ended: Sequence[_End], served: Served) -> None:
         """Count what became of the ends that were told, and forget their claims."""
         for (claim, ending), found in zip(ended, served.ended, strict=True):
             self._attending.told(claim)
@@ -209,33 +238,47 @@ class Serving:
 
     async def _look(self) -> None:
         """See what lies ahead."""
-        self._news = False
+        if not self._rota.halfway:
+            self._news = False
         self._looked = self._loop.time()
-        name, kinds, lanes = self._setting.name, self._kinds, self._plan.lanes
-        owner = self._setting.terms.owner
-        ahead = await self._setting.read(
-            lambda tx: Jobs(tx).outlook(name, kinds, lanes), owner
-        )
-        self._more = ahead.ready
-        self._vain = self._vain if ahead.ready else 0
-        self._next_at = None if ahead.next_at is None else to_us(ahead.next_at)
-        if ahead.cancelling:
-            self._attending.cancel(owner, ahead.cancelling)
+        for owner, ids in (await self._rota.look()).items():
+            self._attending.cancel(owner, ids)
+        if not self._rota.ready:
+            self._vain = 0
+        if self._plan.across_owners:
+            took = self._loop.time() - self._looked
+            self._apart = max(_APART_SECONDS, took / _LOOKING)
 
     # Waiting.
+
+    @property
+    def _curious(self) -> bool:
+        """Whether the store is to be looked at."""
+        return self._news or self._rota.halfway
+
+    def _is_late(self) -> bool:
+        """Whether some owners wait to be looked at, while others keep it busy."""
+        since = self._loop.time() - self._looked
+        return (
+            self._plan.across_owners
+            and self._curious
+            and not self._leaving
+            and since >= max(self._apart, _GLANCE_SECONDS)
+        )
 
     def _until_look(self) -> float:
         """How long to wait before the store is looked at."""
         since = self._loop.time() - self._looked
         if not self._room():
-            return (_GLANCE_SECONDS if self._news else _LOOK_SECONDS) - since
-        if self._news:
-            apart = max(_APART_SECONDS, _VAIN_SECONDS * self._vain)
-            return min(apart, _GLANCE_SECONDS) - since
-        if self._next_at is None:
+            glance = max(self._apart, _GLANCE_SECONDS)
+            return (glance if self._curious else _LOOK_SECONDS) - since
+        if self._curious:
+            vain = min(_VAIN_SECONDS * self._vain, _GLANCE_SECONDS)
+            return max(self._apart, vain) - since
+        if self._rota.next_at is None:
             return _LOOK_SECONDS - since
         now = self._setting.core.clock.now_us()
-        return min(_LOOK_SECONDS - since, (self._next_at - now) / 1e6)
+        return min(_LOOK_SECONDS - since, (self._rota.next_at - now) / 1e6)
 
     async def _wait(self, seconds: float) -> None:
         """Wait for news, or so many seconds: then the store is looked at."""

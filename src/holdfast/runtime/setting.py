@@ -69,9 +69,10 @@ class Setting(msgspec.Struct):
         self.core.engine.post(unit)
         return await future
 
-    async def read(self, work: Callable[[Transaction], T], owner: str) -> T:
-        """Have something read from the store."""
-        unit = self.core.unit(work, self.of_owner(owner))
+    async def read(self, work: Callable[[Transaction], T], owner: str | None) -> T:
+        """Have something read from the store; of all owners, if none is named."""
+        terms = Terms(every_owner=True) if owner is None else self.of_owner(owner)
+        unit = self.core.unit(work, terms)
         future = unit.awaited(asyncio.get_running_loop())
         self.core.engine.post_read(unit)
         return await future

@@ -53,8 +53,13 @@ class Worker:
         timeout_seconds: float | None = None,
         on_new_version: Literal["go_on", "stop"] = "go_on",
         keep_seconds: float | None = _WEEK_SECONDS,
+        across_owners: bool = False,
     ) -> None:
-        """Raises `WrongType`, `InvalidId`, `Refused` (a store as of a moment)."""
+        """Raises `WrongType`, `InvalidId`, `Refused`.
+
+        Refused are a store as of a moment and, across owners, one that is pinned to an
+        owner.
+        """
         core = store._core  # noqa: SLF001
         self.name = edges.id_of(name or new_holder(core.clock), "name")
         self._core = core
@@ -70,7 +75,14 @@ class Worker:
             grace_seconds=grace_seconds,
             keep_seconds=keep_seconds,
             on_new_version=on_new_version,
+            across_owners=across_owners,
         )
+        if across_owners and self._terms.owner:
+            raise Refused(
+                "a worker across owners is the store's, and not "
+                f"{self._terms.owner!r}'s alone; nothing was done: give it "
+                'store.owned_by("")'
+            )
         self._tally = Tally()
         self._mutex = threading.RLock()
         """Taken by signals' handlers, too, wherever they come between."""
