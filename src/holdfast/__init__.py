@@ -13,6 +13,7 @@ from holdfast.contract import Kind, operation, query
 from holdfast.declared import kind
 from holdfast.engine import Table
 from holdfast.guarantees import Promise
+from holdfast.kinds.job_records import Job
 from holdfast.kinds.leases import Lease
 from holdfast.kinds.session_records import Message, Session
 from holdfast.kinds.task_records import Task
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Change",
+    "Job",
     "Kind",
     "Lease",
     "Limits",

@@ -280,7 +280,7 @@ class AsyncJobs:
 
         One that is claimed is `cancelling` until its worker lets go of it, or its claim
         runs out; if it is done before that, it is done. Raises `NotFound`, `Refused`
-        (it is done, or dead).
+        (it is done, or dead), `Held`.
         """
         return await self._target.perform(self._kind, _JOBS["cancel"], (id,), {})
 
@@ -414,7 +414,10 @@ class AsyncJobs:
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[Job]:
-        """Jobs, newest first. Raises `Refused` (what is active or waits, in the past)."""
+        """Jobs, newest first; of those that ended in one way, the last to end first.
+
+        Raises `Refused` (what was queued, active or waiting in the past).
+        """
         return await self._target.perform(
             self._kind,
             _JOBS["list"],
@@ -462,9 +465,10 @@ class AsyncJobs:
     ) -> Job:
         """Put work into a lane, or beside all lanes; the same id twice is one job.
 
-        It is due at once, after `delay_seconds`, or at `run_at`; what is not done by its
-        `deadline` is given up. A lane's jobs are done one after another: those of a
-        higher priority first, and equals in the order in which they were put. Raises
+        It is due at once, after `delay_seconds`, or at `run_at`; what is not done by
+        its `deadline` is given up. A lane's jobs are done one after another: those of a
+        higher priority first, and equals in the order in which they were put. The
+        caller's OpenTelemetry trace is carried along, if there is one. Raises
         `AlreadyExists` (the id, with another kind, lane or body), `NotFound` (the
         session, or the parent), `Refused` (`delay_seconds` and `run_at`).
         """
@@ -513,15 +517,15 @@ class AsyncJobs:
     async def revive(self, id: str) -> Job:
         """Put a dead or cancelled job back into its lane, with all its attempts.
 
-        What its handler has done is kept: steps are not done again. Raises `NotFound`,
-        `Refused` (it is neither).
+        It is due at once, without a deadline. What its handler has done is kept: steps
+        Raises `NotFound`, `Refused` (it is neither), `Held`.
         """
         return await self._target.perform(self._kind, _JOBS["revive"], (id,), {})
 
     async def signal(self, id: str, name: str, payload: Json = None) -> Job:
         """Send a job a signal; it is kept until its handler waits for one of that name.
 
-        Raises `NotFound`, `Refused` (the job has ended).
+        Raises `NotFound`, `Refused` (the job has ended), `Held`.
         """
         return await self._target.perform(
             self._kind, _JOBS["signal"], (id, name, payload), {}
@@ -532,7 +536,7 @@ class AsyncJobs:
     ) -> Waited:
         """Suspend a claimed job for so many seconds from when this step first began.
 
-        Raises `NotFound`, `Fenced`.
+        Raises `NotFound`, `Fenced`, `Refused` (such a step is kept, and is no pause).
         """
         return await self._target.perform(
             self._kind,
@@ -542,7 +546,7 @@ class AsyncJobs:
         )
 
     async def stats(self) -> JobStats:
-        """How many jobs there are, by kind and by status, and how long one has waited."""
+        """How many jobs there are, by kind and status, and how long one has waited."""
         return await self._target.perform(self._kind, _JOBS["stats"], (), {})
 
     async def steps(self, id: str) -> tuple[Step, ...]:

@@ -27,8 +27,8 @@ from holdfast.runtime.atalking import AsyncTalk
 from holdfast.runtime.aworking import AsyncWork, work
 from holdfast.runtime.exporting import ExportReport, Place
 from holdfast.runtime.following import AsyncFollower, follow_async
-from holdfast.runtime.talking import Draft
 from holdfast.runtime.results import result_async, seconds_or_none
+from holdfast.runtime.talking import Draft
 from holdfast.searching.hits import Hit
 from holdfast.shown import HITS
 

@@ -56,7 +56,8 @@ class Store:
 
     Open one with `holdfast.open`; close it with `close`, or use it as a context
     manager. Every kind is an attribute: `sessions`, `tasks`, `items`,
-    `jobs`, `schedules`, `threads`, `leases`, `journal`, and those declared with `holdfast.kind`.
+    `jobs`, `schedules`, `threads`, `leases`, `journal`, and those declared with
+    `holdfast.kind`.
     """
 
     sessions: StoreSessions

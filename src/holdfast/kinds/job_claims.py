@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from holdfast import edges
+from holdfast import codec, edges
 from holdfast.clock import to_datetime
 from holdfast.contract import operation
 from holdfast.edges import Count, Edge, Id, PageSize, Seconds, Text
@@ -22,6 +22,7 @@ from holdfast.errors import HoldfastError
 from holdfast.kinds.firing import fire_due, next_due
 from holdfast.kinds.job_limits import Limiting, within
 from holdfast.kinds.job_records import (
+    ACTIVE,
     SUSPENDED,
     TIMED,
     Ending,
@@ -208,44 +209,47 @@ class Claims(Limiting):
         ahead = self._ahead()
         ended = self._catch_up(ahead, endings)
         rooms = self._rooms_held(kinds, limit) if ahead.limits else {}
+        until = self.tx.now + round(lease_seconds * 1_000_000)
         claimed: list[Job] = []
         for _ in range(_TRIES):
             rows = self._ready(kinds, lanes, limit - len(claimed), rooms)
-            for row in rows:
-                if self._is_late(row):
-                    self._miss(row)
-                else:
-                    claimed.append(self._give(row, worker, lease_seconds, versions))
-                    self._count(row, rooms)
-            if not any(map(self._is_late, rows)):
+            given = [row for row in rows if not self._is_late(row)]
+            claimed += self._give(given, worker, until, versions)
+            for row in given:
+                self._count(row, rooms)
+            if len(given) == len(rows):
                 break
+            for row in filter(self._is_late, rows):
+                self._miss(row)
         return Served(tuple(claimed), ended)
 
     def _give(
         self,
-        row: Row,
+        rows: Sequence[Row],
         worker: str,
-        lease_seconds: float,
+        until: int,
         versions: Mapping[str, str],
-    ) -> Job:
-        """Give a job that is ready to a worker."""
-        _, _, attempt, fence, _, error, _, cancelling, version = row[_TURN:]
-        until = self.tx.now + round(lease_seconds * 1_000_000)
-        began = version or versions.get(row[3]) or versions.get("")
-        turn = {
-            "until_at": until,
-            "attempt": attempt + 1,
-            "fence": fence + 1,
-            "worker": worker,
-            "version": began,
-        }
-        self.tx.put("turn_claim", owner=self.owner, no=row[0], **turn)
-        state = (3, until, attempt + 1, fence + 1, worker, error, None, cancelling)
-        return job_of(row, (*state, began))
+    ) -> list[Job]:
+        """Give jobs that are ready to a worker."""
+        groups: dict[str | None, list[int]] = {}
+        claimed = []
+        for row in rows:
+            (_, _, attempt, fence, _, error, _, cancelling, version,
+             deadline) = row[_TURN:]  # fmt: skip
+            began = version or versions.get(row[3]) or versions.get("")
+            groups.setdefault(began, []).append(row[0])
+            state = (ACTIVE, until, attempt + 1, fence + 1, worker, error, None)
+            claimed.append(job_of(row, (*state, cancelling, began, deadline)))
+        given = {"owner": self.owner, "until_at": until, "worker": worker}
+        for began, numbers in groups.items():
+            listed = codec.text_of(numbers)
+            self.tx.put("turns_claim", numbers=listed, version=began, **given)
+        return claimed
 
     def _is_late(self, row: Row) -> bool:
         """Whether a job's deadline has passed."""
-        return row[10] is not None and row[10] <= self.tx.now
+        deadline = row[-1]
+        return deadline is not None and deadline <= self.tx.now
 
     def _miss(self, row: Row) -> None:
         """Give up a job whose deadline has passed."""

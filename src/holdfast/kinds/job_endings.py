@@ -113,7 +113,7 @@ class Endings(Turns):
     def revive(self, id: Id) -> Job:
         """Put a dead or cancelled job back into its lane, with all its attempts.
 
-        It is due at once. What its handler has done is kept: steps are not done again.
+        It is due at once, without a deadline. What its handler has done is kept: steps
         Raises `NotFound`, `Refused` (it is neither), `Held`.
         """
         row = self._found(id)
@@ -134,6 +134,7 @@ class Endings(Turns):
             kind=job.kind,
             priority=job.priority,
             run_at=None,
+            deadline=None,
             fence=job.fence,
         )
         return self._job(id)

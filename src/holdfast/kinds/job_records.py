@@ -303,7 +303,7 @@ def job_of(row: Row, turn: Row | None = None, end: Row | None = None) -> Job:
     cancelling = 0
     if turn is not None:
         (state, until_at, attempt, fence, worker, error, waits_for, cancelling,
-         version) = turn  # fmt: skip
+         version, deadline) = turn  # fmt: skip
         status = _STATUS_OF[state]
         attempt += state == SUSPENDED  # it goes on with the attempt that it was in
     elif end is not None:

@@ -62,6 +62,7 @@ def add(tx: Transaction, job: NewJob) -> None:
         kind=job.kind,
         priority=job.priority,
         run_at=job.run_at,
+        deadline=job.deadline,
     )
 
 
@@ -114,6 +115,7 @@ def line_up(
     kind: str,
     priority: int,
     run_at: int | None,
+    deadline: int | None,
     fence: int = 0,
 ) -> None:
     """Let a job stand in its lane, which is locked, or beside all lanes.
@@ -129,6 +131,7 @@ def line_up(
         "now": tx.now,
         "state": TIMED if ahead else READY,
         "until_at": run_at if ahead else None,
+        "deadline": deadline,
         "fence": fence,
     }
     if lane is None:

@@ -212,10 +212,11 @@ class Steps(Endings):
         self._rouse(no, name)
         return self._job(id)
 
-    def kept(self, id: str, name: str, nth: int, *, fence: int) -> Step | None:
-        """A step of a claimed job, if it was done. Raises `NotFound`, `Fenced`."""
-        turn = self._claimed(id, fence, name, nth)
-        return None if turn.step is None else self._step(turn, name, nth)
+    def kept(self, id: str, name: str, nth: int) -> Step | None:
+        """A step of a job, if it was done; nothing is locked. Raises `NotFound`."""
+        values = {"owner": self.owner, "job": self._found(id)[0]}
+        row = self.tx.one("step_get", name=name, nth=nth, **values)
+        return None if row is None else step_of(row)
 
     def _suspend(self, turn: Turn, waits_for: str | None, due: int | None) -> None:
         """Let a job's worker go, until what the job waits for is there, or too late."""

@@ -176,6 +176,23 @@ class Jobs(Claims, Steps):
                 break
         return found
 
+    def ended_before(self, time: datetime) -> bool:
+        """Whether any job ended before a time. It reads only."""
+        before = to_us(time)
+        asked = {"owner": self.owner, "before": before, "limit": 1}
+        return any(
+            self.tx.all("end_page", status=status.value, **asked)
+            for status in _OUTCOMES
+        )
+
+    def next_with_jobs(self, after: str) -> str | None:
+        """The first owner from this one on who has any job.
+
+        It reads only, in the terms of every owner.
+        """
+        row = self.tx.one("jobs_owners", after=after)
+        return None if row is None else row[0]
+
     def _still_ended(self, rows: Sequence[Row], before: int) -> Iterator[int]:
         """The numbers of jobs that nobody revived or purged before they were locked."""
         for _, id in rows:
@@ -238,6 +255,7 @@ class Jobs(Claims, Steps):
                 kind=row[3],
                 priority=row[7],
                 run_at=row[9],
+                deadline=row[10],
                 fence=fence,
             )
 

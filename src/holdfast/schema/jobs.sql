@@ -57,6 +57,7 @@ create table job_turn (
     since integer not null,
     state integer not null,
     until_at integer,
+    deadline integer,
     worker text,
     attempt integer not null,
     fence integer not null,
@@ -286,18 +287,19 @@ where t.owner = :owner and t.parent = :id and t.lane = :lane
 -- turn_add --
 -- Let a job without a lane stand in nobody's line.
 insert into job_turn (no, owner, parent, kind, priority, since, state, until_at,
-    attempt, fence, cancelling)
-values (:no, :owner, :parent, :kind, :priority, :now, :state, :until_at, 0, :fence, 0)
+    deadline, attempt, fence, cancelling)
+values (:no, :owner, :parent, :kind, :priority, :now, :state, :until_at,
+    :deadline, 0, :fence, 0)
 
 -- turn_add_in_lane --
 -- Let a job stand in its lane: first if no other is, or else behind.
 insert into job_turn (no, owner, lane, parent, kind, priority, since, state, until_at,
-    attempt, fence, cancelling)
+    deadline, attempt, fence, cancelling)
 values (:no, :owner, :lane, :parent, :kind, :priority, :now,
     case when (select t.no from job_turn t
         where t.owner = :owner and t.lane = :lane and t.state > 0) is null
         then cast(:state as integer) else 0 end,
-    :until_at, 0, :fence, 0)
+    :until_at, :deadline, 0, :fence, 0)
 
 -- turn_last --
 -- The job of a priority that was put last into a lane, behind its first one, and that.
@@ -327,10 +329,10 @@ where no = (select t.no from job_turn t
 -- Let every job that has not ended stand in its line, in a store that was made from the
 -- rows of another.
 insert into job_turn (no, owner, lane, parent, kind, priority, since, state, until_at,
-    attempt, fence, cancelling)
+    deadline, attempt, fence, cancelling)
 select j.no, j.owner, j.lane, j.parent, j.kind, j.priority, j.created_at,
     case when j.lane is not null then 0 when j.run_at is null then 1 else 2 end,
-    j.run_at, 0, 0, 0
+    j.run_at, j.deadline, 0, 0, 0
 from job j
 where (select e.no from job_end e where e.owner = j.owner and e.job = j.no) is null
 on conflict do nothing
@@ -347,7 +349,7 @@ where state = 0 and no = (select t.no from job_turn t
 -- turn_fields --
 -- What a turn is made of.
     t.state, t.until_at, t.attempt, t.fence, t.worker, t.error, t.waits_for,
-    t.cancelling, t.version
+    t.cancelling, t.version, t.deadline
 
 -- job_get --
 -- One job.
@@ -389,7 +391,7 @@ from job_turn t where t.owner = :owner and t.no = :no
 -- turn_held --
 -- How a job stands whose turn it is, with what decides how it goes on, and its step of
 -- a name, if that was done. On a server nobody else changes it any more.
-select j.no, j.id, j.kind, j.lane, j.parent, j.max_attempts, j.backoff, j.deadline,
+select j.no, j.id, j.kind, j.lane, j.parent, j.max_attempts, j.backoff, t.deadline,
     t.state, t.until_at, t.attempt, t.fence, t.worker, t.error, t.waits_for,
     t.cancelling, t.version,
     (select s.no from job_step s
@@ -464,11 +466,11 @@ where t.owner = :owner and t.kind = :kind and t.state = 1 limit 1
 select t.no, t.kind from job_turn t
 where t.owner = :owner and t.lane = :lane and t.state = 1 and t.state > 0
 
--- turn_claim --
--- Give a job to a worker.
+-- turns_claim --
+-- Give jobs to a worker, whose numbers are a list of JSON.
 update job_turn set state = 3, until_at = :until_at, worker = :worker,
-    attempt = :attempt, fence = :fence, waits_for = null, version = :version
-where owner = :owner and no = :no
+    attempt = attempt + 1, fence = fence + 1, waits_for = null, version = :version
+where owner = :owner and no in (select value from json_each(:numbers))
 
 -- turn_lapsed --
 -- Jobs whose claim ran out, those of longest first.

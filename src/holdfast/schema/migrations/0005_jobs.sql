@@ -57,6 +57,7 @@ create table job_turn (
     since integer not null,
     state integer not null,
     until_at integer,
+    deadline integer,
     worker text,
     attempt integer not null,
     fence integer not null,

@@ -1,7 +1,7 @@
 -- turn_held --
 -- How a job stands whose turn it is, with what decides how it goes on, and its step of
 -- a name, if that was done. Nobody else changes it any more.
-select j.no, j.id, j.kind, j.lane, j.parent, j.max_attempts, j.backoff, j.deadline,
+select j.no, j.id, j.kind, j.lane, j.parent, j.max_attempts, j.backoff, t.deadline,
     t.state, t.until_at, t.attempt, t.fence, t.worker, t.error, t.waits_for,
     t.cancelling, t.version,
     (select s.no from job_step s
@@ -35,6 +35,13 @@ from job_turn t cross join job j
 where t.owner = :owner and t.lane = :lane and t.state = 1
     and j.owner = :owner and j.no = t.no
 for update of t skip locked
+
+-- turns_claim --
+-- Give jobs to a worker, whose numbers are a list of JSON.
+update job_turn set state = 3, until_at = :until_at, worker = :worker,
+    attempt = attempt + 1, fence = fence + 1, waits_for = null, version = :version
+where owner = :owner and no = any (array(
+    select n.value::bigint from json_array_elements_text(cast(:numbers as json)) n))
 
 -- turn_wake --
 -- Let jobs be claimed whose time has come, and that nobody else wakes.
