@@ -46,6 +46,9 @@ def furnish(store: Any, word: str) -> None:
     tasks.log("doing", f"a line of {word}")
     store.items.put(["of", word], "fact", {"of": word}, vectors={"all": [1, 2]})
     store.items.put(["of", "all"], "fact", {"of": word}, ttl_seconds=600)
+    for id in ("beat", "still"):
+        store.schedules.put(id, "tick", {"of": word}, every_seconds=60)
+    store.schedules.pause("still")
     store.leases.acquire("sessions", "leased", holder=f"holder-{word}", seconds=60)
     large = {"type": "text", "body": f"{word} " * 20}
     values = {"a": large, "b": {"type": "text", "body": word}}
@@ -62,7 +65,23 @@ def furnish(store: Any, word: str) -> None:
         )
     write = {"index": -1, "channel": "a", "type": "text", "body": word}
     store.threads.put_writes("steps", "c1", "task", [write])
+    furnish_jobs(store, word)
     store.journal.advance("reader", 1)
+
+
+def furnish_jobs(store: Any, word: str) -> None:
+    """A job that is claimed, with a child and a step, one that is ready, a dead one."""
+    jobs = store.jobs
+    jobs.put("work", {"of": word}, id="held", lane="busy", backoff={"jitter": 0})
+    jobs.put("work", {"of": word}, id="dead", lane="over")
+    for job in jobs.claim("me", lanes=["busy", "over"], limit=2, lease_seconds=3_000):
+        jobs.keep_step(job.id, "ask", word, nth=0, position=0, fence=1)
+    jobs.fail("dead", f"of {word}", retry=False, fence=1)
+    jobs.signal("held", "hint", word)
+    jobs.put("part", {"of": word}, id="part", parent="held", session="talk")
+    jobs.put("work", {"of": word}, id="ready", lane="free")
+    jobs.put("work", {"of": word}, id="behind", lane="free", session="talk")
+    jobs.limit("work", concurrency=50, rate=50, per_seconds=600)
 
 
 def _equals(wanted: object) -> Callable[[object], bool]:
@@ -79,6 +98,8 @@ _TALK = {"id": "talk"}
 _REPLY = {"id": "child", "message_id": "r1"}
 _DOING = {"id": "doing"}
 _STEPS = {"id": "steps"}
+_HELD = {"id": "held", "fence": 1}
+_BEAT = {"id": "beat"}
 _FACT = {"namespace": ["of", "all"], "key": "fact"}
 _PLACES = {"places": [[["of", "all"], "fact"], [["of", "none"], "fact"]]}
 
@@ -116,6 +137,83 @@ EXAMPLES: dict[str, Example] = {
         _something,
     ),
     "items.refresh": Example(_PLACES, _equals(0)),
+    "jobs.cancel": Example({"id": "ready"}, NotFound),
+    "jobs.claim": Example(
+        {
+            "worker": "me",
+            "kinds": ["work"],
+            "lanes": ["free"],
+            "limit": 5,
+            "lease_seconds": 9,
+            "version": "2",
+        },
+        _equals(()),
+    ),
+    "jobs.complete": Example({**_HELD, "result": {"ok": True}}, NotFound),
+    "jobs.fail": Example(
+        {**_HELD, "error": "broken", "retry": True, "delay_seconds": 5}, NotFound
+    ),
+    "jobs.get": Example({"id": "held"}, NotFound),
+    "jobs.join": Example(_HELD, NotFound),
+    "jobs.keep_step": Example(
+        {**_HELD, "name": "tell", "result": {"a": 1}, "nth": 0, "position": 1}, NotFound
+    ),
+    "jobs.limit": Example(
+        {"kind": "work", "concurrency": 3, "rate": 5, "per_seconds": 9.5}, _something
+    ),
+    "jobs.limits": Example({}, _equals(())),
+    "jobs.list": Example(
+        {
+            "status": "queued",
+            "kind": "work",
+            "lane": "free",
+            "session": "talk",
+            "parent": "held",
+            "limit": 5,
+        },
+        _NOTHING,
+    ),
+    "jobs.purge": Example(
+        {"finished_before": "2100-01-01T00:00:00Z", "limit": 5}, _equals(0)
+    ),
+    "jobs.put": Example(
+        {
+            "kind": "work",
+            "body": {"parts": [1, None]},
+            "lane": "free",
+            "id": "new",
+            "priority": 7,
+            "delay_seconds": 5,
+            "max_attempts": 5,
+            "backoff": {"first_seconds": 2.5, "factor": 3, "most_seconds": 9},
+            "deadline": "2100-01-01T00:00:00Z",
+            "session": "talk",
+            "parent": "held",
+            "trace": {"traceparent": "00-1-2-00"},
+        },
+        NotFound,
+    ),
+    "jobs.release": Example({**_HELD, "delay_seconds": 5}, NotFound),
+    "jobs.renew": Example({**_HELD, "lease_seconds": 9}, NotFound),
+    "jobs.revive": Example({"id": "dead"}, NotFound),
+    "jobs.signal": Example(
+        {"id": "held", "name": "approval", "payload": {"a": 1}}, NotFound
+    ),
+    "jobs.sleep": Example(
+        {**_HELD, "name": "pause", "nth": 0, "position": 1, "seconds": 5}, NotFound
+    ),
+    "jobs.stats": Example({}, lambda result: result.total == 0),
+    "jobs.steps": Example({"id": "held"}, NotFound),
+    "jobs.wait": Example(
+        {
+            **_HELD,
+            "signal": "approval",
+            "nth": 0,
+            "position": 1,
+            "timeout_seconds": 5,
+        },
+        NotFound,
+    ),
     "journal.advance": Example({"name": "reader", "to": 2}, _equals(2)),
     "journal.cursor": Example({"name": "reader"}, _equals(0)),
     "journal.head": Example({}, _something),
@@ -134,6 +232,25 @@ EXAMPLES: dict[str, Example] = {
     "leases.get": Example(_LEASED, _equals(None)),
     "leases.release": Example({**_LEASED, "fence": 1}, _equals(False)),
     "leases.renew": Example({**_LEASED, "fence": 1, "seconds": 9}, Fenced),
+    "schedules.delete": Example(_BEAT, _equals(False)),
+    "schedules.get": Example(_BEAT, NotFound),
+    "schedules.list": Example({"limit": 5}, _NOTHING),
+    "schedules.pause": Example(_BEAT, NotFound),
+    "schedules.put": Example(
+        {
+            **_BEAT,
+            "kind": "tock",
+            "body": {"a": [1, None]},
+            "cron": "30 2 * * MON",
+            "timezone": "Europe/Berlin",
+            "lane": "talk",
+            "priority": 5,
+            "max_attempts": 2,
+            "missed": "last",
+        },
+        _something,
+    ),
+    "schedules.resume": Example({"id": "still"}, NotFound),
     "sessions.admit": Example(
         {
             "id": "moved",

@@ -44,6 +44,11 @@ class Worker:
         assert os.WIFSIGNALED(status), f"a worker had failed before: {status}"
         return self.lines
 
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._pid is not None
+        os.kill(self._pid, number)
+
     def finish(self) -> list[str]:
         """Wait until it ends by itself, which it must do well; what it has said."""
         while self._read():

@@ -71,6 +71,8 @@ def walled():
                 mine.sessions.unmark(mine.sessions.mark("talk").id)
                 for text in ("old", "new"):
                     mine.items.put([owner], "key", {"is": f"{owner}'s {text}"})
+                    mine.schedules.put("s", text, every_seconds=60)
+                do_jobs(mine.jobs, owner)
                 kept = {"type": "text", "body": f"{owner}'s " * 20}
                 mine.threads.put("thread", "c", values={"x": kept})
                 write = {"index": 0, "channel": "x", "type": "text", "body": owner}
@@ -78,6 +80,19 @@ def walled():
                 mine.run(lambda tx: tx.owner, once="key")
                 mine.journal.advance("reader", 1)
         yield as_agent(url)
+
+
+def do_jobs(jobs, owner):
+    """One that is claimed, and one that was done, and is purged."""
+    jobs.limit("do", concurrency=5, rate=5, per_seconds=60)
+    for id in ("purged", "done", "doing"):
+        jobs.put("do", f"{owner}'s", id=id)
+        jobs.claim("w", lease_seconds=600)
+        jobs.keep_step(id, "step", f"{owner}'s", nth=0, position=0, fence=1)
+        jobs.signal(id, "hint", f"{owner}'s")
+        if id != "doing":
+            jobs.complete(id, f"{owner}'s", fence=1)
+    jobs.purge(finished_before="2100-01-01T00:00:00Z", limit=1)
 
 
 TABLES = """select relname from pg_class where relkind in ('r', 'p')

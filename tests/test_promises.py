@@ -70,6 +70,13 @@ def _lease(store: Any, number: int) -> None:
         tx.leases.acquire("sessions", made.id, holder=f"h{number}", seconds=9_999)
 
 
+def _work(store: Any, number: int) -> None:
+    """One job more, and one that somebody has claimed."""
+    store.jobs.put("do", id=f"no-{number}")
+    if number % 2:
+        store.jobs.claim("w", lease_seconds=9_999)
+
+
 def _changes(store: Any) -> list[Any]:
     return [(c.seq, c.kind, c.op, c.actor, c.after) for c in store.journal.read()]
 
@@ -85,6 +92,16 @@ SAMPLES = {
         lambda store: [(i.key, i.value) for i in store.items.list(("no",))],
     ),
     "leases": Sample(_lease, _leased),
+    "jobs": Sample(
+        _work,
+        lambda store: [(j.id, j.status.value, j.fence) for j in store.jobs.list()],
+    ),
+    "schedules": Sample(
+        lambda store, number: store.schedules.put(
+            f"no-{number}", "do", cron="* * * * *"
+        ),
+        lambda store: [s.id for s in store.schedules.list()],
+    ),
     "sessions": Sample(
         lambda store, number: store.sessions.create(f"no {number}"),
         lambda store: [(s.id, s.title) for s in store.sessions.list()],

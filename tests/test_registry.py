@@ -48,6 +48,10 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "page_of": (*_WHOLE, 0, 1_001),
     "seconds_of": (*_NUMBER, 0, -1, 2**52),
     "number_of": _NUMBER,
+    "_schedule_id": (*_ID, "x" * 161),
+    "cron_of": (*_TEXT, "", "* * * *", "@daily", "60 * * * *", "0 0 30 2 *"),
+    "zone_of": (*_TEXT, "", "Nowhere/Land", "../UTC", "America"),
+    "every_of": (*_NUMBER, 0, -1, 0.01, 2**52),
     "time_of": (5, b"x", [], "yesterday", _NO_ZONE.date(), _NO_ZONE),
     "truth_of": (0, 1, "x", [], None),
     "_counting": (5, "x", b"x", [], {}, True),
@@ -96,6 +100,19 @@ WRONG: dict[str, tuple[Any, ...]] = {
     ),
     "vector_of": (5, "x", {}, [], ["x"], [True], [float("nan")], [1] * 16_385),
     "vectors_of": (5, "x", [], {"a": 5}, {"a": []}, {5: [1]}, {"a": [1.0] * 900}),
+    "_names": (5, "x", b"x", [5], ["a b"], [None], ["a"] * 21),
+    "_lanes": (5, "x", b"x", [5], ["a/b"], [""], [None], ["a"] * 21),
+    "_priority": (*_NUMBER, 1.0, 2**31 + 1),
+    "_attempts": (*_WHOLE, 0, 1_001),
+    "_delay": (*_NUMBER, -1, 2**52),
+    "_backoff": (
+        5, "x", b"x", [], {"first_seconds": 0}, {"most_seconds": "x"}, {"factor": 0.5},
+        {"factor": 1_001}, {"jitter": -1}, {"jitter": 2}, {"jitter": float("nan")},
+        {"factor": float("inf")}, {"other": 1}, {5: 1},
+    ),
+    "_trace": (
+        5, "x", b"x", [], {"a": 5}, {"a": "x" * 2_000}, {"a": "\ud800"}, {5: "x"},
+    ),
     "cursor": (
         5, b"x", [], "nonsense", "é", "\ud800", "", cursor_of(True, True),
         cursor_of(1, 2, 3), cursor_of("a"), cursor_of(2**63, 2**63), cursor_of(2**63),
@@ -195,7 +212,8 @@ def test_examples_name_every_parameter_but_those_that_exclude_others():
         if place not in example(name).args and place != "cursor"
     }
     functions = {"sessions.context.count"}  # no plain data
-    assert left == {"sessions.list.tag", "tasks.list.stale", *functions}
+    others = {"schedules.put.every_seconds", "sessions.list.tag", "tasks.list.stale"}
+    assert left == others | functions | {"jobs.put.run_at"}
 
 
 @pytest.mark.parametrize("face", ["sync", "async"])
@@ -346,6 +364,24 @@ TROUBLE: dict[str, tuple[dict[str, Any], ...]] = {
     "journal.advance": ({"to": 0},),
     "journal.read": ({"kinds": ["nothing"]},),
     "journal.stretch": ({"kinds": ["nothing"]},),
+    "jobs.cancel": ({"id": "dead"},),
+    "jobs.complete": ({"fence": 7}, {"id": "ready"}, {"id": "dead"}),
+    "jobs.fail": ({"fence": 7}, {"id": "dead"}),
+    "jobs.join": ({"fence": 7}, {"id": "dead"}),
+    "jobs.keep_step": ({"fence": 7}, {"id": "dead"}),
+    "jobs.limit": ({"rate": None}, {"per_seconds": None}),
+    "jobs.put": (
+        {"id": "held"},
+        {"session": "gone"},
+        {"parent": "gone"},
+        {"run_at": "2100-01-01T00:00:00Z"},
+    ),
+    "jobs.release": ({"fence": 7}, {"id": "dead"}),
+    "jobs.renew": ({"fence": 7}, {"id": "dead"}),
+    "jobs.revive": ({"id": "held"},),
+    "jobs.signal": ({"id": "dead"},),
+    "jobs.sleep": ({"fence": 7}, {"name": "ask"}),
+    "jobs.wait": ({"fence": 7}, {"signal": "ask"}),
     "leases.acquire": ({"id": "leased"}, {"id": "gone"}, {"kind": "nothing"}),
     "leases.renew": ({"fence": 7}, {"id": "gone"}),
     "sessions.append": ({"expect": 9}, {"message_id": "m1"}),

@@ -17,8 +17,11 @@ import holdfast
 from holdfast import clock as clocks
 from holdfast import errors, indexes
 from holdfast.declared import registry
+from holdfast.engine import Terms
 from holdfast.engines.sqlite.connection import connect
 from holdfast.engines.sqlite.transaction import SqliteTransaction
+from holdfast.kinds.job_records import JobStatus
+from holdfast.kinds.jobs import Jobs
 from holdfast.schema.catalog import catalog
 from holdfast.schema.past import Statements
 from holdfast.schema.statements import Statement, overrides, parse, shipped
@@ -27,10 +30,13 @@ from test_journal import MADE
 STATEMENTS = catalog(registry().parts())
 SOURCE = Path(holdfast.__file__).parent
 CALLS = {"one", "all", "run", "put", "fields"}
-KINDS = ("items", "journal", "leases", "sessions", "tasks", "threads")
+KINDS = ("items", "jobs", "journal", "leases", "schedules", "sessions", "tasks",
+    "threads",
+)  # fmt: skip
 BY_NAME = re.compile(
     r"_(exists|owners|now|before|until|known|numbers|seqs|back|as_was"
     r"|gone|within|placed|touched|trim|weight|left_line|past)$|^search_\w+_(page|changed|row|left)$"
+    r"|^job_list_|^job\w*_usage$|^(step|signal)_sweep$"
 )
 """Statements whose names are put together from a kind's or a table's."""
 FOR_EVERY_TABLE = re.compile(
@@ -47,6 +53,10 @@ WHOLE = {
 
 # Each reads more than it gives back; why that is right stands beside it.
 SCANS = {
+    "turn_active": "what it has just found, up to a number",
+    "turn_kind_count": "what it has just found, up to a number",
+    "turns_again": "every job that has not ended, in a copy",
+    "turns_first": "every lane, in a copy",
     "journal_head": "the end of the table, by its number",
     "journal_newest": "from the end of the table, to the newest moment",
     "journal_reach": "the beginning of the table, by its number",
@@ -62,13 +72,22 @@ SORTS = {
     "message_shown_in": "the sessions that share one message",
     "journal_counts": "one row a kind",
     "journal_sizes": "one row a table",
+    "end_counts": "one row a kind and an outcome",
     "item_list_span": "newest first, of namespaces that each have theirs in order",
+    "job_list_busy": "what is claimed, or waits: the newest first",
+    "step_list": "the steps of one job",
+    "turn_busy_counts": "one row a kind and a state",
     "line_shown": "one row for all forks that begin at one message",
     "session_usage": "the lines of an owner's forks, each counted once",
     "session_lines": "one row a line that a session had",
     "write_list": "the writes of one step",
 }
 UNLIMITED = {
+    "end_counts": "one row a kind and an outcome",
+    "job_counts": "one row a kind",
+    "limit_list": "one row a kind that has one",
+    "turn_busy_counts": "one row a kind and a state",
+    "turn_cancelling": "the claims of one worker",
     "task_counts": "one row a status",
     "line_shown": "one row for all forks that begin at one message",
     "session_lines": "one row a line that a session had",
@@ -180,6 +199,8 @@ def exercise(store, clock):
     mark_session(store)
     run_thread(store)
     keep_items(store, clock)
+    keep_schedules(store, clock)
+    do_jobs(store, clock)
     show_contexts(store, talk)
     task = store.tasks.create("one", session=talk, tool="web").id
     with store.lease("tasks", task, seconds=5) as lease:
@@ -277,6 +298,74 @@ def keep_items(store, clock):
     store.run(lambda tx: tx.items.tidy(5))
 
 
+def do_jobs(store, clock):
+    jobs = store.jobs
+    jobs.purge(finished_before=clocks.to_datetime(clock.now_us() + 1))
+    for lane in ("busy", "late", None):
+        jobs.put("do", lane=lane, id=f"first {lane}")
+        jobs.put("do", lane=lane, parent=f"first {lane}", id=f"last {lane}")
+    jobs.put("do", lane="late", priority=5, delay_seconds=1)
+    jobs.limit("do", concurrency=5, rate=9, per_seconds=5)
+    outlook(store)
+    jobs.claim("w", kinds=["do"], limit=2, lease_seconds=1)
+    jobs.claim("w", lanes=["late"])
+    clock.advance(2)
+    for job in jobs.claim("w", limit=5):
+        jobs.cancel(job.id)
+        outlook(store)
+    jobs.limit("do", rate=1, per_seconds=60)
+    jobs.put("do", session="c", id="other")
+    outlook(store)
+    jobs.limit("do")
+    for status in (None, *JobStatus):
+        jobs.list(status=status)
+        for name in ("kind", "lane", "session", "parent"):
+            jobs.list(status=status, **{name: "do"})
+    jobs.stats()
+    pause_jobs(store, clock)
+
+
+def outlook(store):
+    for asked in ({}, {"lanes": ["late"]}):
+        store.read(lambda tx, a=asked: Jobs(tx._tx).outlook("w", ["do"], **a))
+    store.read(lambda tx: Jobs(tx._tx).unhandled(["none"]))
+    every = Terms(every_owner=True)
+    core = store._core
+    core.engine.read(core.unit(lambda tx: Jobs(tx).next_owner(""), every))
+
+
+def pause_jobs(store, clock):
+    """A job that waits for a child, a time and a signal, until its time is over."""
+    jobs = store.jobs
+    jobs.put("wait", id="parent", lane="waiting")
+    jobs.put("wait", id="child", parent="parent")
+    jobs.claim("w", lanes=["waiting"])
+    jobs.join("parent", fence=1)
+    while not (got := jobs.claim("w", kinds=["wait"])):
+        clock.advance(60)
+    jobs.complete("child", fence=got[0].fence)
+    while not (got := jobs.claim("w", lanes=["waiting"])):
+        clock.advance(60)
+    place = {"nth": 0, "position": 0}
+    jobs.sleep("parent", "nap", seconds=1, fence=got[0].fence, **place)
+    clock.advance(2)
+    for _ in range(2):
+        (got,) = jobs.claim("w", lanes=["waiting"])
+        waited = jobs.wait("parent", "go", timeout_seconds=1, fence=got.fence, **place)
+        clock.advance(2)
+    assert waited.there
+    jobs.steps("parent")
+
+
+def keep_schedules(store, clock):
+    for seconds in (1, 2):
+        store.schedules.put("kept", "tick", every_seconds=seconds)
+    clock.advance(3)
+    store.jobs.claim("worker", kinds=["none"])
+    store.schedules.pause("kept")
+    store.schedules.list()
+
+
 LISTS = {
     "sessions": [
         {}, {"status": "active"}, {"tag": "a", "parent": "c"},
@@ -344,9 +433,12 @@ def put_records_back(store):
     store.sessions.summarize("back", 1, "one")
     store.tasks.create("back", id="back")
     store.tasks.log("back", "line")
+    store.jobs.put("do", id="back")
+    store.jobs.signal("back", "go")
     made = store.moment()
     store.sessions.pop("back")
     store.tasks.start("back")
+    store.jobs.signal("back", "go")
     for when in (made, moment, made):
         store.revert(when, ids=["back"])
     store.sessions.fork("back", new_id="onwards")
@@ -394,11 +486,13 @@ def test_every_statement_takes_at_run_time_what_it_names(clock, monkeypatch):
     ran = recorded(monkeypatch, SqliteTransaction)
     with holdfast.open(":memory:", clock=clock, limits=SMALL) as store:
         exercise_in_slices(store, clock, monkeypatch)
-    assert never_run(ran, STATEMENTS) == BY_THE_COMMITTER
+    assert never_run(ran, STATEMENTS) == BY_THE_COMMITTER | BY_A_LOADER
 
 
 BY_THE_COMMITTER = {"journal_head", "journal_stamp"}
 """Run by their text, once a transaction."""
+BY_A_LOADER = {"turns_again", "turns_first"}
+"""Run by their names on a store that is being filled."""
 SMALL = holdfast.Limits(session_bytes=16)
 """What is looked at in large sessions only, is looked at."""
 

@@ -22,6 +22,7 @@ from holdfast.schema.past import Statements
 from holdfast.schema.statements import overrides
 from postgres import fresh_schema, shared_url
 from test_statements import (
+    BY_A_LOADER,
     SMALL,
     SOURCE,
     STATEMENTS,
@@ -90,6 +91,36 @@ insert into checkpoint_write
 select 100000 + no, owner, no, 'task', 0, '', 'a', 't', 'b' from checkpoint;
 insert into channel_value (no, owner, thread, digest, type, body)
 select 200000 + no, owner, thread, id, 't', 'b' from checkpoint;
+insert into job (no, owner, id, kind, lane, session, parent, priority, max_attempts,
+    created_at)
+select 700000 + n, 'o' || n % {owners}, 'j' || n, 'k' || n % 7,
+    case when n % 4 < 2 then 'l' || n / 50 end,
+    case when n % 3 = 0 then 's' || n / 50 end,
+    case when n % 5 = 0 then 'j' || n / 50 end, n % 3, 3, n
+from generate_series(1, 20000) n;
+insert into job_end (no, owner, job, kind, status, attempt, fence, finished_at)
+select no + 100000, owner, no, kind, (array['done', 'dead', 'cancelled'])[1 + no % 3],
+    1, 1, no from job where no % 2 = 0;
+insert into job_turn (no, owner, lane, parent, kind, priority, since, state, until_at,
+    worker, attempt, fence, cancelling)
+select no, owner, lane, parent, kind, priority, no,
+    case when lane is null then 1 + no % 4 else 0 end, no, 'w' || no % 50, 0, 0, 0
+from job where no % 2 = 1;
+update job_turn set state = 1 + no % 4 where no in (
+    select min(no) from job_turn where lane is not null group by owner, lane);
+insert into job_step (no, owner, job, position, name, nth, pending, at)
+select no + 200000, owner, no, 0, 's', 0, 0, 0 from job;
+insert into job_signal (no, owner, job, name, at)
+select no + 300000, owner, no, 's', 0 from job;
+insert into job_limit (owner, kind, concurrency)
+select distinct owner, kind, 1 from job;
+insert into job_start select owner, kind, created_at, no, 1 from job;
+insert into schedule (no, owner, id, kind, cron, timezone, priority, max_attempts,
+    missed, paused, created_at, updated_at)
+select 600000 + no, owner, 'c' || no, 'k', '* * * * *', 'UTC', 0, 1, 'all', 0, no, no
+from session;
+insert into schedule_due
+select no, owner, case when no % 2 = 0 then no end from schedule;
 insert into lease select 'tasks', owner, id, 'h', 1, no from task;
 insert into follower select owner, id, 0, no from session;
 insert into once select owner, id, '1', no from session;
@@ -110,6 +141,11 @@ insert into was_task_log select no, no, g.* from task_log g;
 insert into was_summary select no, no, s.* from summary s;
 insert into was_segment select no, no, s.* from segment s;
 insert into was_mark select no, no, k.* from mark k;
+insert into was_job select no, no, j.* from job j;
+insert into was_job_end select no, no, e.* from job_end e;
+insert into was_job_step select no, no, s.* from job_step s;
+insert into was_job_signal select no, no, g.* from job_signal g;
+insert into was_schedule select no, no, s.* from schedule s;
 insert into was_thread select no, no, t.* from thread t;
 insert into was_checkpoint select no, no, c.* from checkpoint c;
 insert into was_checkpoint_write select no, no, w.* from checkpoint_write w;
@@ -151,9 +187,12 @@ def tables_of(connection):
 
 
 PAGE = {"owner": "o0", "before_at": 4000, "before_no": 4000, "limit": 20}
+JOBS = dict.fromkeys(("ended", "kind", "lane", "session", "parent")) | {"queued": 0}
 GIVEN = {
     "session_list_tag": {**PAGE, "tag": "tag7", "status": None, "parent": None},
     "task_list_stale": {**PAGE, "now": 4000, "session": None, "tool": None},
+    "job_list_kind": {**PAGE, **JOBS, "kind": "k1"},
+    "job_list_ended": {**PAGE, **JOBS, "ended": "done"},
 }
 """Planned for these values, as the server goes on to do where there is much to read: a
 filter that is not given falls away, so that such a plan is by far the cheaper one."""
@@ -219,6 +258,12 @@ SCANS = {
     ("search_clear", "search"): "takes all of it out",
     ("search_task_changed", "task"): "all that changed: here every task did",
     ("store_say", "store"): "a table of a few rows",
+    ("limit_drop", "job_limit"): "a table of a few rows",
+    ("limit_list", "job_limit"): "a table of a few rows",
+    ("turns_ahead", "job_limit"): "a table of a few rows",
+    ("turns_again", "job"): "every job that has not ended, in a copy",
+    ("turns_first", "job_turn"): "every lane, in a copy",
+    ("job_step_usage", "job_step"): "the steps of an owner's jobs, all counted",
     ("format_short", "store"): "a table of a few rows",
     ("format_needed", "store"): "a table of a few rows",
     ("journal_reach", "change"): "the beginning of the table, by its number",
@@ -232,13 +277,19 @@ SCANS = {
 SORTS = {
     "session_lines": "one row a line that a session had",
     "item_list_span": "newest first, of namespaces that each have theirs in order",
+    "job_list_busy": "what is claimed, or waits: the newest first",
+    "limit_list": "a table of a few rows",
+    "step_list": "the steps of one job",
     "line_shown": "one row for all forks that begin at one message",
     "message_shown_in": "the sessions that share one message",
     "search_find": "what has the words, in the order of their numbers",
     "write_list": "the writes of one step",
 }
 COUNTS = {
-    "item_usage", "session_count", "session_usage", "task_average", "task_counts",
+    "end_counts", "job_counts", "job_end_usage", "job_step_usage", "job_usage",
+    "turn_busy_counts",
+    "item_usage", "schedule_usage", "session_count", "session_usage", "task_average",
+    "task_counts",
     "task_log_usage",
     "task_usage", "thread_count", "thread_usage",
 }  # fmt: skip
@@ -414,4 +465,6 @@ def test_every_statement_takes_at_run_time_what_it_names(clock, monkeypatch):
         holdfast.open(url, clock=clock, limits=SMALL) as store,
     ):
         exercise_in_slices(store, clock, monkeypatch)
-    assert never_run(ran, {**OWN, **STATEMENTS}) == BESIDE_UNITS | SQLITE_ALONE
+    assert never_run(ran, {**OWN, **STATEMENTS}) == (
+        BESIDE_UNITS | SQLITE_ALONE | BY_A_LOADER
+    )
