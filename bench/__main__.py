@@ -23,6 +23,7 @@ from bench import (
     conversations,
     importing,
     integrations,
+    jobs,
     many_callers,
     moments,
     one_caller,
@@ -51,6 +52,7 @@ MEASURES: dict[str, Callable[[Run, Peers | None], list[Line]]] = {
     "integrations": integrations.measure,
     "starting": starting.measure,
     "postgres": postgres.measure,
+    "jobs": jobs.measure,
 }
 
 

@@ -31,18 +31,33 @@ POSTGRES_SESSION = "OpenAI Agents SQLAlchemySession"
 DBOS_STEPS = "DBOS steps, asyncio"
 DBOS_THREADS = "DBOS steps, threads"
 
+HUEY_ENQUEUE = "huey's enqueue, 100 threads"
+HUEY_CONSUME = "huey's consumer, of jobs that wait"
+HUEY_DONE = "huey, put to done"
+DBOS_QUEUE = "DBOS queue"
+DBOS_POLLING = "DBOS queue, 20 looks a second"
+PROCRASTINATE_DEFER = "procrastinate's defer, 100 tasks"
+PROCRASTINATE_WORK = "procrastinate's worker"
+
 LOADS = {
     SQLITE_SESSION: "add_items",
     SQLITE_SAVER: "put",
     ASYNC_SAVER: "aput",
     ASYNC_SAVER_100: "aput_100",
-    POSTGRES_SAVER: "aput",
-    PIPELINED_SAVER: "aput_pipelined",
-    POOLED_SAVER: "aput_pooled",
-    LEAST_SAVER: "aput_inline",
-    POSTGRES_SESSION: "add_items",
-    DBOS_STEPS: "dbos",
-    DBOS_THREADS: "dbos_threads",
+    POSTGRES_SAVER: "on_postgres.aput",
+    PIPELINED_SAVER: "on_postgres.aput_pipelined",
+    POOLED_SAVER: "on_postgres.aput_pooled",
+    LEAST_SAVER: "on_postgres.aput_inline",
+    POSTGRES_SESSION: "on_postgres.add_items",
+    DBOS_STEPS: "on_dbos.steps",
+    DBOS_THREADS: "on_dbos.steps_in_threads",
+    HUEY_ENQUEUE: "on_huey.enqueue",
+    HUEY_CONSUME: "on_huey.consume",
+    HUEY_DONE: "on_huey.put_to_done",
+    DBOS_QUEUE: "on_dbos.queue",
+    DBOS_POLLING: "on_dbos.queue_polling",
+    PROCRASTINATE_DEFER: "on_procrastinate.defer",
+    PROCRASTINATE_WORK: "on_procrastinate.work",
 }
 
 

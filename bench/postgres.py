@@ -156,9 +156,9 @@ def _lines(figures: Figures) -> list[Line]:
         )
 
     peers = [name for name in [*SAVERS, *STEPS, *OTHERS] if name in figures]
-    goals = _goals(figures, SAVERS, at_least(3)) | _goals(figures, STEPS, at_least(8))
+    wanted = goals(figures, SAVERS, at_least(3)) | goals(figures, STEPS, at_least(8))
     return [
-        *(line(OWN, peer, goals.get(peer)) for peer in peers),
+        *(line(OWN, peer, wanted.get(peer)) for peer in peers),
         line(OWN, RAW),
         line(OWN, PGBENCH),
         line(HUNDRED, ONE, at_least(4)),
@@ -168,7 +168,7 @@ def _lines(figures: Figures) -> list[Line]:
     ]
 
 
-def _goals(figures: Figures, ways: dict[str, int], goal: Goal) -> dict[str, Goal]:
+def goals(figures: Figures, ways: dict[str, int], goal: Goal) -> dict[str, Goal]:
     """The goal, for that one of a peer's ways which was fastest."""
     measured = [name for name in ways if name in figures]
     if not measured:

@@ -2,10 +2,10 @@
 
 Answers for: driving OpenAI Agents' SQLiteSession and LangGraph's SqliteSaver and
 AsyncSqliteSaver, each as its documentation shows, with what it sets by itself.
-Leaves to others: rounds and ratios (`bench.beside` sends a line a load).
+Leaves to others: those on PostgreSQL (`on_postgres`) and queues (`on_huey`, `on_dbos`,
+`on_procrastinate`); rounds and ratios (`bench.beside` sends a line a load).
 Always holds: a line of JSON in, `{"load", "count"}` and a `"folder"`, or a `"url"` for
-those on PostgreSQL (`on_postgres`); a line of JSON out, `{"rate", "durability"}`, or
-`{"error"}`.
+those on a server; a line of JSON out, `{"rate", "durability"}`, or `{"error"}`.
 
 A LangGraph put saves the whole state of a thread. The state here is a single message
 of 200 bytes, however long the thread: the least that it can be. It is made before the
@@ -13,6 +13,7 @@ clock starts.
 """
 
 import asyncio
+import importlib
 import json
 import sqlite3
 import sys
@@ -108,8 +109,9 @@ def durability(path: Path) -> str:
     return name if journal == "wal" else f"{name}, journal {journal}"
 
 
-LOADS: dict[str, Callable[[Path, int], Coroutine[Any, Any, float]]] = {
+LOADS: dict[str, Callable[[Path, int], float | Coroutine[Any, Any, float]]] = {
     "add_items": add_items,
+    "put": put,
     "aput": aput,
     "aput_100": aput_100,
 }
@@ -117,16 +119,28 @@ LOADS: dict[str, Callable[[Path, int], Coroutine[Any, Any, float]]] = {
 
 def answer(asked: dict[str, Any]) -> dict[str, Any]:
     """Run one load; returns its rate and its durability."""
+    load, count = found(asked["load"]), int(asked["count"])
     if "url" in asked:
-        import on_postgres  # noqa: PLC0415  # DBOS loads slowly
-
-        load, count = on_postgres.LOADS[asked["load"]], int(asked["count"])
-        rate = count / asyncio.run(load(asked["url"], count))
+        rate = count / seconds(load(asked["url"], count))
         return {"rate": rate, "durability": "the server's"}
     path = Path(asked["folder"]) / "peer.db"
-    name, count = asked["load"], int(asked["count"])
-    took = put(path, count) if name == "put" else asyncio.run(LOADS[name](path, count))
-    return {"rate": count / took, "durability": durability(path)}
+    rate = count / seconds(load(path, count))
+    return {"rate": rate, "durability": durability(path)}
+
+
+def found(name: str) -> Callable[[Any, int], Any]:
+    """A load of ours, or one of the module whose name stands before it.
+
+    Those are loaded when they are first asked for: some load slowly.
+    """
+    module, _, load = name.rpartition(".")
+    loads: dict[str, Any] = importlib.import_module(module).LOADS if module else LOADS
+    return loads[load]
+
+
+def seconds(took: float | Coroutine[Any, Any, float]) -> float:
+    """What a load took, which has yet to run if it is asynchronous."""
+    return took if isinstance(took, float) else asyncio.run(took)
 
 
 def main() -> None:

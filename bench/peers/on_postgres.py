@@ -1,25 +1,22 @@
 """The peers on PostgreSQL, each as its documentation shows for production.
 
-Answers for: driving LangGraph's AsyncPostgresSaver, OpenAI Agents' SQLAlchemySession
-and DBOS's steps against an empty database.
-Leaves to others: the database, rounds and ratios (`bench.postgres`).
+Answers for: driving LangGraph's AsyncPostgresSaver and OpenAI Agents'
+SQLAlchemySession against an empty database.
+Leaves to others: DBOS and procrastinate (`on_dbos`, `on_procrastinate`); the database,
+rounds and ratios (`bench.postgres`).
 Always holds: what is set by hand is what their documentation sets; every caller has
 done an operation before the clock starts, so that connections are there; afterwards
 its rows are counted in the database, so that no figure is of work not done.
 """
 
 import asyncio
-import logging
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
 from agents.extensions.memory import SQLAlchemySession  # type: ignore[import-not-found]
-from dbos import DBOS  # type: ignore[import-not-found]
 from langchain_core.runnables import RunnableConfig  # type: ignore[import-not-found]
 from langgraph.checkpoint.base import (  # type: ignore[import-not-found]
     Checkpoint,
@@ -149,90 +146,6 @@ def saved(url: str, table: str, column: str, count: int) -> None:
         raise RuntimeError(f"{table} has {row} rows of {count}")
 
 
-together: asyncio.Barrier | threading.Barrier
-spans: list[tuple[float, float]] = []
-
-
-@DBOS.step()  # type: ignore[untyped-decorator]
-async def astep() -> str:
-    return TEXT
-
-
-@DBOS.workflow()  # type: ignore[untyped-decorator]
-async def asteps(count: int) -> None:
-    """A workflow of so many steps, which start when those of all callers do."""
-    await astep()
-    await together.wait()
-    started = time.perf_counter()
-    for _ in range(count):
-        await astep()
-    spans.append((started, time.perf_counter()))
-
-
-@DBOS.step()  # type: ignore[untyped-decorator]
-def step() -> str:
-    return TEXT
-
-
-@DBOS.workflow()  # type: ignore[untyped-decorator]
-def steps(count: int) -> None:
-    """As `asteps`, in threads."""
-    step()
-    together.wait()
-    started = time.perf_counter()
-    for _ in range(count):
-        step()
-    spans.append((started, time.perf_counter()))
-
-
-async def dbos_async(url: str, count: int) -> float:
-    """Workflows side by side on one event loop; the seconds of their steps."""
-    global together  # a workflow's arguments are plain data
-    together = asyncio.Barrier(CALLERS)
-    launched(url)
-    try:
-        handles = [
-            await DBOS.start_workflow_async(asteps, count // CALLERS)
-            for _ in range(CALLERS)
-        ]
-        for handle in handles:
-            await handle.get_result()
-    finally:
-        await asyncio.to_thread(DBOS.destroy)
-    return spanned(url, count)
-
-
-async def dbos_threads(url: str, count: int) -> float:
-    """Workflows side by side in threads; the seconds of their steps."""
-    global together  # as above
-    together = threading.Barrier(CALLERS)
-    launched(url)
-    try:
-        with ThreadPoolExecutor(CALLERS) as threads:
-            for each in [
-                threads.submit(steps, count // CALLERS) for _ in range(CALLERS)
-            ]:
-                await asyncio.wrap_future(each)
-    finally:
-        await asyncio.to_thread(DBOS.destroy)
-    return spanned(url, count)
-
-
-def launched(url: str) -> None:
-    """DBOS on this database, with what it sets by itself."""
-    spans.clear()
-    logging.getLogger("dbos").setLevel(logging.ERROR)
-    DBOS(config={"name": "bench", "system_database_url": url, "log_level": "ERROR"})
-    DBOS.launch()
-
-
-def spanned(url: str, count: int) -> float:
-    """The seconds from the first step to the last, for `count` of them."""
-    saved(url, "dbos.operation_outputs", "output", count)
-    took = max(ended for _, ended in spans) - min(started for started, _ in spans)
-    return took * count / (count // CALLERS * CALLERS)
-
-
 ONE = AsyncPostgresSaver.from_conn_string
 LOADS: dict[str, Callable[[str, int], Awaitable[float]]] = {
     "aput": lambda url, count: aput(url, count, ONE, messages),
@@ -240,6 +153,4 @@ LOADS: dict[str, Callable[[str, int], Awaitable[float]]] = {
     "aput_pooled": lambda url, count: aput(url, count, pooled, messages),
     "aput_inline": lambda url, count: aput(url, count, ONE, inline),
     "add_items": add_items,
-    "dbos": dbos_async,
-    "dbos_threads": dbos_threads,
 }
