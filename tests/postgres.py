@@ -26,6 +26,7 @@ import psutil
 import psycopg
 
 import holdfast
+from holdfast.declared import registry
 
 try:
     import programs
@@ -346,6 +347,7 @@ class _Empty:
     def __init__(self) -> None:
         self.name = f"t_{secrets.token_hex(6)}"
         self.url = _in_schema(self.name)
+        self.declared = registry().parts()
         holdfast.open(self.url).close()
         with psycopg.connect(shared_url()) as opened:
             self._shape = self._shape_in(opened)
@@ -388,7 +390,11 @@ _empty: list[_Empty] = []
 @contextlib.contextmanager
 def empty_store() -> Iterator[str]:
     """A URL of the shared server, of a store with nothing in it."""
-    held = _empty.pop() if _empty else _Empty()
+    declared = registry().parts()
+    fitting = [one for one in _empty if one.declared == declared]
+    held = fitting[-1] if fitting else _Empty()
+    if fitting:
+        _empty.remove(held)
     yield held.url
     if held.empty():
         _empty.append(held)

@@ -414,9 +414,8 @@ def test_what_cannot_be_is_refused_and_writes_nothing(mine):
     }.items():
         with pytest.raises(error):
             call()
-    with pytest.raises(
-        errors.NotFound, match="no item or session or task or thread 'nothing'"
-    ):
+    kinds = "item or job or schedule or session or task or thread"
+    with pytest.raises(errors.NotFound, match=f"no {kinds} 'nothing'"):
         mine.revert(moment, ids=["nothing"])
     with pytest.raises(errors.Refused, match="ahead"):
         mine.revert(mine.moment() + 1)

@@ -55,6 +55,7 @@ WHOLE = {
 SCANS = {
     "turn_active": "what it has just found, up to a number",
     "turn_kind_count": "what it has just found, up to a number",
+    "turns_claim": "the list of numbers that it is given",
     "turns_again": "every job that has not ended, in a copy",
     "turns_first": "every lane, in a copy",
     "journal_head": "the end of the table, by its number",
