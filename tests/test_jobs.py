@@ -278,6 +278,24 @@ def test_a_lane_keeps_its_order_whichever_process_puts():
     assert order == [f"j{n}" for n in (8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3)]
 
 
+@pytest.mark.parametrize("there", ["fork", "copy"])
+def test_a_lane_keeps_its_order_in_a_store_made_from_one_on_a_server(there, tmp_path):
+    """There rows have far larger numbers than a file's own will have."""
+    path = str(tmp_path / "here.db")
+    with fresh_schema() as url:
+        with holdfast.open(url) as store:
+            for n in range(3):
+                store.jobs.put("k", id=f"j{n}", lane="l")
+        {"fork": holdfast.fork, "copy": holdfast.copy}[there](url, path)
+    with holdfast.open(path) as store:
+        for n in range(3, 6):
+            store.jobs.put("k", id=f"j{n}", lane="l")
+        store.jobs.cancel("j4")
+        store.jobs.revive("j4")
+        assert worked_off(store.jobs) == [f"j{n}" for n in range(6)]
+        assert store.check().problems == ()
+
+
 # Claims.
 
 

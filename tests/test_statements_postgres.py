@@ -92,19 +92,19 @@ select 100000 + no, owner, no, 'task', 0, '', 'a', 't', 'b' from checkpoint;
 insert into channel_value (no, owner, thread, digest, type, body)
 select 200000 + no, owner, thread, id, 't', 'b' from checkpoint;
 insert into job (no, owner, id, kind, lane, session, parent, priority, max_attempts,
-    created_at)
+    created_at, place)
 select 700000 + n, 'o' || n % {owners}, 'j' || n, 'k' || n % 7,
     case when n % 4 < 2 then 'l' || n / 50 end,
     case when n % 3 = 0 then 's' || n / 50 end,
-    case when n % 5 = 0 then 'j' || n / 50 end, n % 3, 3, n
+    case when n % 5 = 0 then 'j' || n / 50 end, n % 3, 3, n, n
 from generate_series(1, 20000) n;
 insert into job_end (no, owner, job, kind, status, attempt, fence, finished_at)
 select no + 100000, owner, no, kind, (array['done', 'dead', 'cancelled'])[1 + no % 3],
     1, 1, no from job where no % 2 = 0;
 insert into job_turn (no, owner, lane, parent, kind, priority, since, state, until_at,
-    worker, attempt, fence, cancelling)
+    place, worker, attempt, fence, cancelling)
 select no, owner, lane, parent, kind, priority, no,
-    case when lane is null then 1 + no % 4 else 0 end, no, 'w' || no % 50, 0, 0, 0
+    case when lane is null then 1 + no % 4 else 0 end, no, no, 'w' || no % 50, 0, 0, 0
 from job where no % 2 = 1;
 update job_turn set state = 1 + no % 4 where no in (
     select min(no) from job_turn where lane is not null group by owner, lane);

@@ -129,6 +129,7 @@ class Endings(Turns):
         line_up(
             self.tx,
             row[0],
+            self._place(row[0]),
             lane=job.lane,
             parent=job.parent,
             kind=job.kind,

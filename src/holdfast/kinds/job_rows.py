@@ -35,7 +35,8 @@ class NewJob(msgspec.Struct, kw_only=True):
 def add(tx: Transaction, job: NewJob) -> None:
     """Keep a new job, and let it stand in its lane."""
     lock_lane(tx, job.lane)
-    no = _number(tx, job.lane, job.priority)
+    no = tx.new_no()
+    place = _place(tx, no, job.lane, job.priority)
     tx.put(
         "job_add",
         no=no,
@@ -46,6 +47,7 @@ def add(tx: Transaction, job: NewJob) -> None:
         session=job.session,
         parent=job.parent,
         priority=job.priority,
+        place=place,
         body=job.body,
         run_at=job.run_at,
         deadline=job.deadline,
@@ -57,6 +59,7 @@ def add(tx: Transaction, job: NewJob) -> None:
     line_up(
         tx,
         no,
+        place,
         lane=job.lane,
         parent=job.parent,
         kind=job.kind,
@@ -66,18 +69,17 @@ def add(tx: Transaction, job: NewJob) -> None:
     )
 
 
-def _number(tx: Transaction, lane: str | None, priority: int) -> int:
-    """A new job's number: in its lane, which is locked, the largest of its priority.
+def _place(tx: Transaction, no: int, lane: str | None, priority: int) -> int:
+    """A new job's place: in its lane, which is locked, the last of its priority.
 
-    Processes that share a server each have numbers at hand, which may be older ones.
+    Rows' numbers alone do not say it: processes that share a server each have some at
+    hand, and a copy of a store may go on from smaller ones.
     """
-    no = tx.new_no()
-    if lane is not None:
-        asked = {"owner": tx.terms.owner, "lane": lane, "priority": priority}
-        newest = max(last or 0 for last in tx.one("turn_last", **asked) or (0,))
-        while no <= newest:
-            no = tx.new_no()
-    return no
+    if lane is None:
+        return no
+    asked = {"owner": tx.terms.owner, "lane": lane, "priority": priority}
+    row = tx.one("turn_last", **asked)
+    return max(no, *((last or 0) + 1 for last in row or (0,)))
 
 
 def enqueue(
@@ -109,6 +111,7 @@ def enqueue(
 def line_up(
     tx: Transaction,
     no: int,
+    place: int,
     *,
     lane: str | None,
     parent: str | None,
@@ -124,8 +127,9 @@ def line_up(
     """
     owner = tx.terms.owner
     ahead = run_at is not None and run_at > tx.now
-    place = {"owner": owner, "no": no, "priority": priority}
+    where = {"owner": owner, "place": place, "priority": priority}
     turn = {
+        "no": no,
         "parent": parent,
         "kind": kind,
         "now": tx.now,
@@ -135,10 +139,10 @@ def line_up(
         "fence": fence,
     }
     if lane is None:
-        tx.put("turn_add", **place, **turn)
+        tx.put("turn_add", **where, **turn)
     else:
-        tx.put("turn_pass", lane=lane, **place)
-        tx.put("turn_add_in_lane", lane=lane, **place, **turn)
+        tx.put("turn_pass", lane=lane, **where)
+        tx.put("turn_add_in_lane", lane=lane, **where, **turn)
 
 
 def move_up(tx: Transaction, lane: str | None) -> None:

@@ -99,6 +99,12 @@ class Turns(Kind):
             else:
                 yield job_of(row, end=next(iter(next(ends)), None))
 
+    def _place(self, no: int) -> int:
+        """The place of a job in its lane, among those of its priority."""
+        row = self.tx.one("job_place", owner=self.owner, no=no)
+        assert row is not None
+        return int(row[0])
+
     def _turn(self, id: str, name: str = "", nth: int = 0) -> Turn | None:
         """How a job stands that has not ended; nobody else changes that then."""
         values = {"owner": self.owner, "id": id, "name": name, "nth": nth}

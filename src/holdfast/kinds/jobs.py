@@ -250,6 +250,7 @@ class Jobs(Claims, Steps):
             line_up(
                 self.tx,
                 row[0],
+                self._place(row[0]),
                 lane=row[4],
                 parent=row[6],
                 kind=row[3],

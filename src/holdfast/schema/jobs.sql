@@ -1,5 +1,6 @@
 -- tables --
 -- A job is work that is to be done once. Its row says what was asked, and never changes.
+-- `place` orders those of a lane and a priority.
 -- A time has microseconds.
 create table job (
     no integer primary key,
@@ -10,6 +11,7 @@ create table job (
     session text,
     parent text,
     priority integer not null,
+    place integer not null,
     body text,
     run_at integer,
     deadline integer,
@@ -54,6 +56,7 @@ create table job_turn (
     parent text,
     kind text not null,
     priority integer not null,
+    place integer not null,
     since integer not null,
     state integer not null,
     until_at integer,
@@ -70,7 +73,7 @@ create index job_turn_ready on job_turn (owner, kind, priority desc, since, no)
     where state = 1;
 create index job_turn_timed on job_turn (owner, state, until_at, kind)
     where state > 1;
-create index job_turn_behind on job_turn (owner, lane, priority desc, no)
+create index job_turn_behind on job_turn (owner, lane, priority desc, place)
     where state = 0;
 create unique index job_turn_first on job_turn (owner, lane)
     where lane is not null and state > 0;
@@ -127,10 +130,10 @@ select j.no, j.owner, j.id, j.kind, j.lane, j.session, j.parent, j.priority, j.b
 
 -- job_add --
 -- Keep a new job.
-insert into job (no, owner, id, kind, lane, session, parent, priority, body, run_at,
-    deadline, max_attempts, backoff, trace, created_at)
-values (:no, :owner, :id, :kind, :lane, :session, :parent, :priority, :body, :run_at,
-    :deadline, :max_attempts, :backoff, :trace, :now)
+insert into job (no, owner, id, kind, lane, session, parent, priority, place, body,
+    run_at, deadline, max_attempts, backoff, trace, created_at)
+values (:no, :owner, :id, :kind, :lane, :session, :parent, :priority, :place, :body,
+    :run_at, :deadline, :max_attempts, :backoff, :trace, :now)
 
 -- end_add --
 -- Say how a job ended.
@@ -286,34 +289,38 @@ where t.owner = :owner and t.parent = :id and t.lane = :lane
 
 -- turn_add --
 -- Let a job without a lane stand in nobody's line.
-insert into job_turn (no, owner, parent, kind, priority, since, state, until_at,
+insert into job_turn (no, owner, parent, kind, priority, place, since, state, until_at,
     deadline, attempt, fence, cancelling)
-values (:no, :owner, :parent, :kind, :priority, :now, :state, :until_at,
+values (:no, :owner, :parent, :kind, :priority, :place, :now, :state, :until_at,
     :deadline, 0, :fence, 0)
 
 -- turn_add_in_lane --
 -- Let a job stand in its lane: first if no other is, or else behind.
-insert into job_turn (no, owner, lane, parent, kind, priority, since, state, until_at,
-    deadline, attempt, fence, cancelling)
-values (:no, :owner, :lane, :parent, :kind, :priority, :now,
+insert into job_turn (no, owner, lane, parent, kind, priority, place, since, state,
+    until_at, deadline, attempt, fence, cancelling)
+values (:no, :owner, :lane, :parent, :kind, :priority, :place, :now,
     case when (select t.no from job_turn t
         where t.owner = :owner and t.lane = :lane and t.state > 0) is null
         then cast(:state as integer) else 0 end,
     :until_at, :deadline, 0, :fence, 0)
 
 -- turn_last --
--- The job of a priority that was put last into a lane, behind its first one, and that.
-select (select max(t.no) from job_turn t
+-- The last place of a priority in a lane, behind its first job, and the place of that.
+select (select max(t.place) from job_turn t
         where t.owner = :owner and t.lane = :lane and t.state = 0
             and t.priority = :priority),
-    (select max(t.no) from job_turn t
+    (select max(t.place) from job_turn t
         where t.owner = :owner and t.lane = :lane and t.state > 0)
+
+-- job_place --
+-- The place of a job in its lane.
+select j.place from job j where j.owner = :owner and j.no = :no
 
 -- turn_pass --
 -- Put the first job of a lane behind another one, if it has not begun.
 update job_turn set state = 0
 where owner = :owner and lane = :lane and state > 0 and state < 3 and fence = 0
-    and (priority < :priority or (priority = :priority and no > :no))
+    and (priority < :priority or (priority = :priority and place > :place))
 
 -- turn_next --
 -- Let the next job of a lane be its first, if it has none.
@@ -323,14 +330,14 @@ where no = (select t.no from job_turn t
     where t.owner = :owner and t.lane = :lane and t.state = 0
         and (select f.no from job_turn f
             where f.owner = :owner and f.lane = :lane and f.state > 0) is null
-    order by t.priority desc, t.no limit 1)
+    order by t.priority desc, t.place limit 1)
 
 -- turns_again --
 -- Let every job that has not ended stand in its line, in a store that was made from the
 -- rows of another.
-insert into job_turn (no, owner, lane, parent, kind, priority, since, state, until_at,
-    deadline, attempt, fence, cancelling)
-select j.no, j.owner, j.lane, j.parent, j.kind, j.priority, j.created_at,
+insert into job_turn (no, owner, lane, parent, kind, priority, place, since, state,
+    until_at, deadline, attempt, fence, cancelling)
+select j.no, j.owner, j.lane, j.parent, j.kind, j.priority, j.place, j.created_at,
     case when j.lane is not null then 0 when j.run_at is null then 1 else 2 end,
     j.run_at, j.deadline, 0, 0, 0
 from job j
@@ -344,7 +351,7 @@ where state = 0 and no = (select t.no from job_turn t
     where t.owner = job_turn.owner and t.lane = job_turn.lane and t.state = 0
         and (select f.no from job_turn f
             where f.owner = t.owner and f.lane = t.lane and f.state > 0) is null
-    order by t.priority desc, t.no limit 1)
+    order by t.priority desc, t.place limit 1)
 
 -- turn_fields --
 -- What a turn is made of.

@@ -1,5 +1,6 @@
 -- An older holdfast may go on beside this one: it knows of no jobs.
 -- A job is work that is to be done once. Its row says what was asked, and never changes.
+-- `place` orders those of a lane and a priority.
 -- A time has microseconds.
 create table job (
     no integer primary key,
@@ -10,6 +11,7 @@ create table job (
     session text,
     parent text,
     priority integer not null,
+    place integer not null,
     body text,
     run_at integer,
     deadline integer,
@@ -54,6 +56,7 @@ create table job_turn (
     parent text,
     kind text not null,
     priority integer not null,
+    place integer not null,
     since integer not null,
     state integer not null,
     until_at integer,
@@ -70,7 +73,7 @@ create index job_turn_ready on job_turn (owner, kind, priority desc, since, no)
     where state = 1;
 create index job_turn_timed on job_turn (owner, state, until_at, kind)
     where state > 1;
-create index job_turn_behind on job_turn (owner, lane, priority desc, no)
+create index job_turn_behind on job_turn (owner, lane, priority desc, place)
     where state = 0;
 create unique index job_turn_first on job_turn (owner, lane)
     where lane is not null and state > 0;
