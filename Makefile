@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OLDEST ?= .venv-oldest
 # Tests wait for disks and servers about half of their time.
-WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) * 2)")
+WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) * 3 // 2)")
 FRAMEWORKS := adk claude langchain langgraph openai-agents pydantic-ai
 FRAMEWORK_TESTS := $(wildcard $(foreach name,adk claude langchain langchain_bytes \
 	langgraph langgraph_store openai_agents pydantic_ai tool_once versions, \
