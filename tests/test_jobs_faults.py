@@ -417,12 +417,13 @@ def in_processes(target, handler, *, kill_one=False):
             lease_seconds=60 * LEASE_SECONDS if not kill_one else LEASE_SECONDS,
         )
 
-    workers, said = [Worker(work) for _ in range(3)], []
+    workers, said = [Worker(work)], []
     try:
-        if kill_one:
+        if kill_one:  # at its first job: the others would leave it none
             workers[0].wait_for(1)
             said += workers[0].kill()
             workers[0] = Worker(work)
+        workers += [Worker(work) for _ in range(2)]
         until = time.monotonic() + SOON_SECONDS
         while unfinished(target):
             assert time.monotonic() < until
