@@ -4,10 +4,12 @@ import asyncio
 import gc
 import os
 import re
+import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell's background job is started with Ctrl-C ignored, and tests try Ctrl-C."""
 ENGINES = ("memory", "file", "postgres")
 FACES = ("sync", "async")
+IN_MEMORY = "/dev/shm"
+ROOM_BYTES = 4 << 30
 OLD_WARNINGS = (
     "ignore:BaseAgentConfig is deprecated:DeprecationWarning",  # google-adk 2.2
 )
@@ -38,12 +42,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With `--oldest`, try less by chance, and bear what old versions warn of."""
+    """Keep tests' files in memory if there is room; nothing of them outlives power.
+
+    With `--oldest`, try less by chance, and bear what old versions warn of.
+    """
+    if "TMPDIR" not in os.environ and _room_in(IN_MEMORY) > ROOM_BYTES:
+        os.environ["TMPDIR"] = tempfile.tempdir = IN_MEMORY
     if config.getoption("oldest"):
         settings.register_profile("oldest", max_examples=10)
         settings.load_profile("oldest")
         for warning in OLD_WARNINGS:
             config.addinivalue_line("filterwarnings", warning)
+
+
+def _room_in(folder: str) -> int:
+    """How many bytes fit into a folder, if it can be written to."""
+    return shutil.disk_usage(folder).free if os.access(folder, os.W_OK) else 0
 
 
 def pytest_collection_modifyitems(
@@ -63,12 +77,6 @@ def pytest_collection_modifyitems(
 def _words(item: pytest.Item) -> list[str]:
     """The words by which a test's parameters are told."""
     return re.split(r"\W", item.name.partition("[")[2])
-
-
-def pytest_collection_finish() -> None:
-    """Have no collection of garbage look at all the tests again: each does one."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture
@@ -96,8 +104,7 @@ def store(
 ) -> Iterator[Any]:
     """A store on each engine, through each face; sound, and tidied away, at the end."""
     engine, face = request.param
-    place = empty_store() if engine == "postgres" else place_on(engine, tmp_path)
-    with place as target:
+    with store_on(engine, tmp_path) as target:
         opened = holdfast.open(target, clock=clock)
         yield opened if face == "sync" else Driven(opened.aio, loop)
         report = opened.check()
@@ -115,6 +122,11 @@ def place_on(engine: str, folder: Path) -> Iterator[str]:
     else:
         with fresh_schema() as url:
             yield url
+
+
+def store_on(engine: str, folder: Path) -> AbstractContextManager[str]:
+    """A target on an engine, where a store may be already, if nothing is in it."""
+    return empty_store() if engine == "postgres" else place_on(engine, folder)
 
 
 @pytest.fixture
@@ -152,7 +164,12 @@ def open_store(path: str) -> Iterator[Callable[..., holdfast.Store]]:
 
 @pytest.fixture(autouse=True)
 def nothing_leaks() -> Iterator[None]:
-    """No test leaves a thread of holdfast's, or an open store's file, behind."""
+    """No test leaves a thread of holdfast's, or an open store's file, behind.
+
+    What was there before is not looked through again: it takes longer than most tests.
+    """
+    gc.collect()
+    gc.freeze()
     yield
     gc.collect()
     ours = [t.name for t in threading.enumerate() if t.name.startswith("holdfast-")]

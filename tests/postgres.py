@@ -24,6 +24,7 @@ from urllib.parse import quote, urlencode
 
 import psutil
 import psycopg
+from psycopg import sql
 
 import holdfast
 from holdfast.declared import registry
@@ -349,30 +350,29 @@ class _Empty:
         self.url = _in_schema(self.name)
         self.declared = registry().parts()
         holdfast.open(self.url).close()
-        with psycopg.connect(shared_url()) as opened:
+        with _emptier() as opened:
             self._shape = self._shape_in(opened)
-            tables = [name for name, *_ in self._shape]
-            self._first = {
-                name: rows
-                for name in tables
-                if (rows := opened.execute(f"table {self.name}.{name}").fetchall())
-            }
+            self._emptying = ";".join(self._steps(opened))
 
     def empty(self) -> bool:
         """Take out what a test put in; False if it changed the tables, too."""
-        with psycopg.connect(shared_url()) as opened:
-            opened.execute("set local lock_timeout = '5s'")
+        with _emptier() as opened:
             if self._shape_in(opened) != self._shape:
                 return False
-            opened.execute("set local session_replication_role = replica")
-            for name, *_ in self._shape:
-                opened.execute(f"delete from {self.name}.{name}")
-            for name, rows in self._first.items():
-                values = ", ".join(["%s"] * len(rows[0]))
-                put = f"insert into {self.name}.{name} values ({values})"
-                opened.cursor().executemany(put, rows)
-            opened.execute(f"alter sequence {self.name}.number restart")
+            opened.execute(self._emptying)
         return True
+
+    def _steps(self, opened: psycopg.Connection[Any]) -> Iterator[str]:
+        """What leaves in it what a new one has."""
+        yield "set local session_replication_role = replica"
+        for name, *_ in self._shape:
+            table = f"{self.name}.{name}"
+            rows = opened.execute(f"table {table}").fetchall()
+            yield f"delete from {table}"
+            for row in rows:
+                values = ", ".join(sql.Literal(value).as_string() for value in row)
+                yield f"insert into {table} values ({values})"
+        yield f"alter sequence {self.name}.number restart"
 
     def _shape_in(self, opened: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
         return opened.execute(
@@ -382,6 +382,21 @@ class _Empty:
             "and a.attnum > 0 group by 1, 2 order by 1",
             [self.name],
         ).fetchall()
+
+
+@functools.cache
+def _connection() -> psycopg.Connection[Any]:
+    return psycopg.connect(shared_url())
+
+
+@contextlib.contextmanager
+def _emptier() -> Iterator[psycopg.Connection[Any]]:
+    """A transaction on a connection that knows the tables from before."""
+    if _connection().closed:
+        _connection.cache_clear()
+    with _connection().transaction():
+        _connection().execute("set local lock_timeout = '5s'")
+        yield _connection()
 
 
 _empty: list[_Empty] = []
