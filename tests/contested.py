@@ -8,7 +8,7 @@ import pytest
 
 import holdfast
 from holdfast.engines.postgres.target import target_of
-from postgres import fresh_schema, shared_url
+from postgres import empty_store, shared_url
 
 PROMPT_SECONDS = 0.5
 """Half of what PostgreSQL lets pass before it looks for a deadlock."""
@@ -17,7 +17,7 @@ PROMPT_SECONDS = 0.5
 @pytest.fixture
 def url() -> Iterator[str]:
     """A store with the sessions `a` and `b`, which no process has open."""
-    with fresh_schema() as made:
+    with empty_store() as made:
         with holdfast.open(made) as store:
             store.sessions.create(id="a")
             store.sessions.create(id="b")

@@ -30,7 +30,7 @@ from google.genai import types
 
 import holdfast
 import pages
-from conftest import place_on
+from conftest import store_on
 from cutting import Cut, Knife
 from driving import Driven
 from holdfast.errors import Held, NotStorable, Refused
@@ -404,7 +404,7 @@ def test_what_is_held_or_cannot_be_kept_leaves_nothing(store, service):
 @pytest.mark.parametrize("engine", ["memory", "postgres"])
 def test_an_event_and_its_states_are_there_or_not_at_all(engine, tmp_path, loop):
     delta = {"n": 2, "user:n": 2, "app:n": 2}
-    with place_on(engine, tmp_path) as target, holdfast.open(target) as store:
+    with store_on(engine, tmp_path) as target, holdfast.open(target) as store:
         service, knife = Awaited(HoldfastSessionService(store), loop), Knife(store)
         session = service.create_session(
             **TALK, state={"n": 1, "user:n": 1, "app:n": 1}
@@ -697,7 +697,7 @@ def book(tx, to: str) -> dict:
 
 @pytest.mark.parametrize("engine", ["file", "postgres"])
 def test_an_agent_that_is_killed_in_its_tool_goes_on_and_books_once(engine, tmp_path):
-    with place_on(engine, tmp_path) as target:
+    with store_on(engine, tmp_path) as target:
         worker = Worker(lambda say: asyncio.run(travel_once(target, say, wait=True)))
         try:
             worker.wait_for(1)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import holdfast
 import pages
 import scripted_claude
-from conftest import ENGINES, FACES, place_on
+from conftest import ENGINES, FACES, store_on
 from driving import Driven
 from holdfast import Limits, errors
 from holdfast.integrations.claude import HoldfastSessionStore, session_id_of
@@ -70,7 +70,7 @@ def memory():
 def conformance(request, tmp_path_factory):
     """How many contracts the suite came to on a store, and what it said at the last."""
     engine, face = request.param
-    with place_on(engine, tmp_path_factory.mktemp("conformance")) as target:
+    with store_on(engine, tmp_path_factory.mktemp("conformance")) as target:
         opened = holdfast.open(target)
         made = []
 
@@ -526,7 +526,7 @@ def test_with_transcripts_in_files_it_would_book_twice():
 @pytest.mark.parametrize("engine", ["file", "postgres"])
 def test_a_run_that_is_killed_is_resumed_where_it_was(engine, program, tmp_path, loop):
     run = loop.run_until_complete
-    with place_on(engine, tmp_path) as target:
+    with store_on(engine, tmp_path) as target:
         worker = Worker(lambda say: asyncio.run(_until_killed(target, program, say)))
         try:
             worker.wait_for(1)

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from holdfast.cli import main
 from holdfast.cli.differences import differences
 from holdfast.cli.output import safe
@@ -50,7 +50,7 @@ def run(capfdbinary, monkeypatch):
 
 @pytest.fixture(params=["file", "postgres"])
 def place(request, tmp_path):
-    with place_on(request.param, tmp_path) as place:
+    with store_on(request.param, tmp_path) as place:
         yield place
 
 

@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 import holdfast
-from conftest import ENGINES, place_on
+from conftest import ENGINES, store_on
 from cutting import Cut, Knife
 from examples import WRITING, dump, example, furnish
 from holdfast.clock import ManualClock
@@ -166,7 +166,7 @@ def in_step(job):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_a_handler_does_with_its_effects_is_cut_with_them(engine, way, tmp_path):
     with (
-        place_on(engine, tmp_path) as target,
+        store_on(engine, tmp_path) as target,
         holdfast.open(target, clock=ManualClock()) as store,
     ):
         ada = store.owned_by("ada")

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from holdfast.errors import (
     BadInput,
     BrokenFile,
@@ -699,8 +699,8 @@ def test_airline_transcripts_go_from_engine_to_engine(tmp_path, way):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     with (
-        place_on(way[0], tmp_path / "a") as source,
-        place_on(way[1], tmp_path / "b") as target,
+        store_on(way[0], tmp_path / "a") as source,
+        store_on(way[1], tmp_path / "b") as target,
         holdfast.open(source) as store,
         holdfast.open(target) as other,
     ):

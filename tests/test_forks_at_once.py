@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from conversing import Said, Talks, finished, seen
 from holdfast.errors import AlreadyExists, HoldfastError, NotFound, Refused
 from turns import joined
@@ -86,7 +86,7 @@ def causes(store: Any) -> list[str]:
 def test_what_many_do_at_once_is_what_one_does_in_their_order(tmp_path, engine, seed):
     taken: dict[int, Any] = {}
     failed: list[BaseException] = []
-    with place_on(engine, tmp_path) as place, holdfast.open(place) as store:
+    with store_on(engine, tmp_path) as place, holdfast.open(place) as store:
         store.run(lambda tx: done(tx, "create", id="s0"), cause="first")
         with holdfast.open(place) as other:
             threads = [

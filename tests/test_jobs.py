@@ -6,14 +6,14 @@ from datetime import timedelta
 import pytest
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from driving import Driven
 from examples import dump
 from holdfast import errors
 from holdfast.clock import to_datetime
 from holdfast.kinds.job_records import Backoff, Unhandled
 from holdfast.kinds.jobs import Jobs
-from postgres import fresh_schema
+from postgres import empty_store
 
 
 @pytest.fixture(
@@ -22,7 +22,7 @@ from postgres import fresh_schema
 def store(request, tmp_path, clock, loop):
     """A store on each engine, each through one face: others try both."""
     engine, face = request.param
-    with place_on(engine, tmp_path) as target:
+    with store_on(engine, tmp_path) as target:
         opened = holdfast.open(target, clock=clock)
         yield opened if face == "sync" else Driven(opened.aio, loop)
         report = opened.check()
@@ -270,7 +270,7 @@ def a_turn(store, lane):
 
 
 def test_a_lane_keeps_its_order_whichever_process_puts():
-    with fresh_schema() as url, holdfast.open(url) as a, holdfast.open(url) as b:
+    with empty_store() as url, holdfast.open(url) as a, holdfast.open(url) as b:
         for n in range(12):
             (a, b)[n % 2].jobs.put("k", id=f"j{n}", lane="l", priority=n // 4)
             (b, a)[n % 2].jobs.put("k", lane="other")
@@ -282,7 +282,7 @@ def test_a_lane_keeps_its_order_whichever_process_puts():
 def test_a_lane_keeps_its_order_in_a_store_made_from_one_on_a_server(there, tmp_path):
     """There rows have far larger numbers than a file's own will have."""
     path = str(tmp_path / "here.db")
-    with fresh_schema() as url:
+    with empty_store() as url:
         with holdfast.open(url) as store:
             for n in range(3):
                 store.jobs.put("k", id=f"j{n}", lane="l")

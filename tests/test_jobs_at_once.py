@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 import pytest
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from examples import dump
 from holdfast import errors
 from holdfast.kinds.job_records import Ending
@@ -28,7 +28,7 @@ THREADS = 8
 def stores(request, tmp_path):
     """Two stores in one place."""
     with (
-        place_on(request.param, tmp_path) as target,
+        store_on(request.param, tmp_path) as target,
         holdfast.open(target) as one,
         holdfast.open(target) as other,
     ):

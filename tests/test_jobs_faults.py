@@ -13,7 +13,7 @@ import time
 import pytest
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from examples import dump
 from holdfast.clock import ManualClock, to_datetime, to_us
 from holdfast.engine import Terms
@@ -30,7 +30,7 @@ ENGINES = ["file", "postgres"]
 
 @pytest.fixture(params=ENGINES)
 def target(request, tmp_path):
-    with place_on(request.param, tmp_path) as found:
+    with store_on(request.param, tmp_path) as found:
         yield found
 
 
@@ -356,7 +356,7 @@ def test_a_step_in_a_transaction_keeps_no_renewal_waiting_on_a_server(tmp_path):
         thread.join(5)  # before the step's own transaction ends
         assert not thread.is_alive()
 
-    with place_on("postgres", tmp_path) as target, store_in(target) as store:
+    with store_on("postgres", tmp_path) as target, store_in(target) as store:
         job = store.jobs.put("note")
         with holdfast.Worker(store, {"note": lambda job: job.run("step", step, job)}):
             assert store.jobs.result(job.id, timeout_seconds=SOON_SECONDS) is None

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import place_on
+from conftest import store_on
 from holdfast.errors import Fenced
 from killing import Worker
 from toiling import (
@@ -118,7 +118,7 @@ def test_every_job_is_done_once_and_in_order_whoever_is_killed(
     tmp_path, engine, machines, workers, jobs
 ):
     seed = int(os.environ.get("HOLDFAST_SEED", "6"))
-    with place_on(engine, tmp_path) as target:
+    with store_on(engine, tmp_path) as target:
         kill_until_all_is_done(
             target,
             jobs=jobs,
@@ -132,7 +132,7 @@ def test_every_job_is_done_once_and_in_order_whoever_is_killed(
 
 @pytest.mark.parametrize("engine", ["file", "postgres"])
 def test_who_comes_too_late_is_fenced_and_has_written_nothing(tmp_path, engine):
-    with place_on(engine, tmp_path) as target:
+    with store_on(engine, tmp_path) as target:
         prepare(target, [{"body": {"room": "a"}}])
         with store_in(target) as store:
             store.jobs.put("work", {"room": "a"}, id="job", lane="a")
@@ -211,7 +211,7 @@ def by_once(job):
 def test_thousands_of_jobs_are_done_once_whoever_is_killed(tmp_path, engine, machines):
     kills = int(os.environ.get("HOLDFAST_KILLS", "200"))
     seed = int(os.environ.get("HOLDFAST_SEED", "1"))
-    with place_on(engine, tmp_path) as target:
+    with store_on(engine, tmp_path) as target:
         kill_until_all_is_done(
             target,
             jobs=kills * (60 if engine == "file" else 25),

@@ -26,7 +26,7 @@ from holdfast.clock import ManualClock, to_datetime, to_us
 from holdfast.kinds.job_records import Job, Waited
 from job_model import JobModel
 from model import Wrong
-from postgres import fresh_schema
+from postgres import empty_store
 from test_model import Failed, _end, run
 
 pytestmark = pytest.mark.timeout(900)  # a failure is made small before it is told
@@ -269,7 +269,7 @@ def seen(job: Job) -> tuple[Any, ...]:
 
 
 class Served(Working):
-    """Two stores on a server, in a schema of their own."""
+    """Two stores on a server, on one store's tables."""
 
     opened = 2
     clock_goes_back = False
@@ -277,7 +277,7 @@ class Served(Working):
     def __init__(self) -> None:
         super().__init__()
         self.place = ExitStack()
-        self.target = self.place.enter_context(fresh_schema())
+        self.target = self.place.enter_context(empty_store())
 
     def teardown(self) -> None:
         with self.place:

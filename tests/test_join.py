@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 import holdfast
 from holdfast.clock import ManualClock
 from holdfast.errors import Fenced, Refused
-from postgres import fresh_schema, shared_url
+from postgres import empty_store, shared_url
 
 ENGINES = ("file", "postgres")
 
@@ -84,7 +84,7 @@ def joined(request, tmp_path):
         store = holdfast.open(tmp_path / "agent.db", clock=ManualClock())
         yield from _joined(store, File)
     else:
-        with fresh_schema() as url:
+        with empty_store() as url:
             yield from _joined(holdfast.open(url, clock=ManualClock()), Server)
 
 
@@ -232,7 +232,7 @@ def test_memory_cannot_be_joined():
 @pytest.fixture
 def served():
     """A store on PostgreSQL, and the name of its schema."""
-    with fresh_schema() as url, holdfast.open(url) as store:
+    with empty_store() as url, holdfast.open(url) as store:
         store.sessions.create(id="talk")
         yield store, url.rpartition("schema=")[2]
         assert store.check().problems == ()
@@ -251,7 +251,7 @@ def test_the_users_own_search_path_is_theirs_within_the_block(served):
 
 def test_a_store_of_another_database_or_an_isolated_transaction_is_refused(served):
     store, _ = served
-    with fresh_schema() as url, holdfast.open(url) as other:
+    with empty_store() as url, holdfast.open(url) as other:
         other.sessions.create(id="talk")
         with psycopg.connect(shared_url()) as mine:
             mine.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

@@ -7,7 +7,7 @@ import pytest
 from langchain_tests.integration_tests import BaseStoreAsyncTests, BaseStoreSyncTests
 
 import holdfast
-from conftest import ENGINES, place_on
+from conftest import ENGINES, store_on
 from holdfast.errors import Held
 from holdfast.integrations.langchain import HoldfastByteStore
 
@@ -31,7 +31,7 @@ SUITES = (BaseStoreSyncTests, BaseStoreAsyncTests)
 
 @pytest.fixture(params=ENGINES)
 def kept(request, tmp_path):
-    with place_on(request.param, tmp_path) as place, holdfast.open(place) as store:
+    with store_on(request.param, tmp_path) as place, holdfast.open(place) as store:
         yield store
 
 

@@ -29,7 +29,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, Send, interrupt
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from conversing import finished
 from holdfast.errors import NotFound, Refused
 from holdfast.integrations.langgraph import HoldfastSaver
@@ -50,7 +50,7 @@ CAPABILITIES = (
 @pytest.mark.parametrize("engine", ["memory", "file", "postgres"])
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_the_conformance_suite_passes(engine, capability, tmp_path):
-    with place_on(engine, tmp_path) as target, holdfast.open(target) as store:
+    with store_on(engine, tmp_path) as target, holdfast.open(target) as store:
 
         @checkpointer_test(name="holdfast")
         async def saver():
@@ -170,7 +170,7 @@ def told(graph):
 @pytest.fixture(params=["memory", "file", "postgres"])
 def store(request, tmp_path):
     with (
-        place_on(request.param, tmp_path) as target,
+        store_on(request.param, tmp_path) as target,
         holdfast.open(target) as opened,
     ):
         yield opened
@@ -592,7 +592,7 @@ def step_by_step(saver, told):
 
 @pytest.mark.parametrize("engine", ["file", "postgres"])
 def test_a_run_that_is_killed_goes_on_where_it_was(engine, tmp_path):
-    with place_on(engine, tmp_path) as target:
+    with store_on(engine, tmp_path) as target:
         seen, first = [], True
         for kill_at in (3, 12, None):
             code = KILLED.format(

@@ -21,7 +21,7 @@ from langgraph.store.memory import InMemoryStore
 from typing_extensions import TypedDict
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from holdfast import errors
 from holdfast.integrations.langgraph.basestore import HoldfastStore
 
@@ -66,7 +66,7 @@ def plain(op, said):
 @pytest.fixture(params=ENGINES)
 def kept(request, tmp_path, clock):
     with (
-        place_on(request.param, tmp_path) as place,
+        store_on(request.param, tmp_path) as place,
         holdfast.open(place, clock=clock) as store,
     ):
         yield store

@@ -28,7 +28,7 @@ from commands import (
 )
 from kept import Kept, outcome
 from model import Wrong
-from postgres import fresh_schema
+from postgres import empty_store
 
 pytestmark = pytest.mark.timeout(900)  # a failure is made small before it is told
 
@@ -182,14 +182,14 @@ class Talks(Kept):
 
 
 class Served(Talks):
-    """Two stores on a server, in a schema of their own."""
+    """Two stores on a server, on one store's tables."""
 
     opened = 2
 
     def __init__(self) -> None:
         super().__init__()
         self.place = ExitStack()
-        self.target = self.place.enter_context(fresh_schema())
+        self.target = self.place.enter_context(empty_store())
 
     def teardown(self) -> None:
         with self.place:

@@ -16,7 +16,7 @@ import pytest
 
 import holdfast
 import pasts
-from conftest import place_on
+from conftest import store_on
 from driving import Driven
 from examples import WRITING, example, furnish
 from holdfast import core, errors
@@ -67,7 +67,7 @@ def test_a_store_as_of_a_moment_gives_what_it_gave_then(store, clock):
 @pytest.mark.parametrize("engine", ["file", "postgres"])
 def test_writers_at_once_leave_one_past(engine, tmp_path):
     steps = 25
-    with place_on(engine, tmp_path) as target, holdfast.open(target) as store:
+    with store_on(engine, tmp_path) as target, holdfast.open(target) as store:
         threads = [f"thread {n}" for n in range(3)]
         found = {}
         writers = [

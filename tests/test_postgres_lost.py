@@ -29,7 +29,7 @@ from losing import (
     run_as_group,
     send_only,
 )
-from postgres import fresh_schema, shared_url
+from postgres import empty_store, shared_url
 
 MANY = 40
 POINTS = 40
@@ -38,7 +38,7 @@ POINTS = 40
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    with fresh_schema() as made:
+    with empty_store() as made:
         yield made
 
 

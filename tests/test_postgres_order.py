@@ -19,7 +19,7 @@ import holdfast
 from crowd import Aside, Crowd, Say
 from holdfast.changes import Change
 from holdfast.engines.postgres.target import target_of
-from postgres import fresh_schema, shared_url, until
+from postgres import empty_store, fresh_schema, shared_url, until
 
 PROCESSES = 4
 TASKS = 3
@@ -33,7 +33,7 @@ class OnPurpose(Exception):
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    with fresh_schema() as made:
+    with empty_store() as made:
         yield made
 
 

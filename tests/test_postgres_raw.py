@@ -14,7 +14,7 @@ from psycopg import errors
 import holdfast
 from crowd import Aside
 from holdfast.engines.postgres.target import target_of
-from postgres import fresh_schema, shared_url, until
+from postgres import empty_store, shared_url, until
 
 COLUMNS = (
     "owner, id, created_at, updated_at, status, title, parent, metadata, tags, "
@@ -26,7 +26,7 @@ TABLES = ("session", "message", "change", "was_session", "was_message")
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    with fresh_schema() as made:
+    with empty_store() as made:
         yield made
 
 

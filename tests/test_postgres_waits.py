@@ -14,7 +14,7 @@ from holdfast.engines.postgres import links, units
 from holdfast.engines.postgres.ddl import locks_of
 from holdfast.errors import Busy, TimedOut
 from losing import run_as_group
-from postgres import fresh_schema, until
+from postgres import empty_store, fresh_schema, until
 
 SOON_SECONDS = 5.0
 
@@ -105,7 +105,7 @@ def test_a_body_that_sits_idle_past_its_time_frees_what_it_has_locked() -> None:
         except TimedOut as error:
             raised.append(error)
 
-    with fresh_schema() as url, holdfast.open(url) as store:
+    with empty_store() as url, holdfast.open(url) as store:
         store.sessions.create(id="talk")
         thread = threading.Thread(target=sit, args=[store])
         thread.start()
@@ -125,7 +125,7 @@ def test_the_journals_turn_is_waited_for_longer_than_a_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(units, "SHORT_LOCK_SECONDS", 0.001)
-    with fresh_schema() as url, holdfast.open(url) as store:
+    with empty_store() as url, holdfast.open(url) as store:
         store.sessions.create(id="talk")
         base, _, schema = url.partition("?schema=")
         waiting = "select from pg_stat_activity where wait_event = 'advisory'"
@@ -152,7 +152,7 @@ def test_the_journals_turn_is_waited_for_longer_than_a_record(
 def test_a_table_that_was_altered_under_an_open_store_stops_nobody(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
-    with fresh_schema() as url, holdfast.open(url) as store:
+    with empty_store() as url, holdfast.open(url) as store:
         store.sessions.create(id="talk")
         for face in (store, Driven(store.aio, loop)):
             face.sessions.get("talk")

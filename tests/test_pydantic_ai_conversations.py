@@ -26,7 +26,7 @@ from pydantic_ai.models.test import TestModel
 from pydantic_ai.usage import RunUsage
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from holdfast.integrations import pydantic_ai_conversations
 from holdfast.integrations.pydantic_ai_conversations import HoldfastConversationStore
 
@@ -36,7 +36,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 @pytest.fixture(params=["memory", "file", "postgres"])
 def kept(request, tmp_path) -> Iterator[holdfast.Store]:
     """A store on each engine; sound at the end."""
-    with place_on(request.param, tmp_path) as target, holdfast.open(target) as store:
+    with store_on(request.param, tmp_path) as target, holdfast.open(target) as store:
         yield store
         assert store.check().problems == ()
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from examples import dump
 from holdfast import Limits, errors
 from holdfast.runtime.replying import Beat
@@ -251,7 +251,7 @@ def test_a_reply_of_no_session_never_begins(store):
 
 @pytest.mark.parametrize("engine", ["memory", "file", "postgres"])
 def test_a_stalled_reply_is_in_the_store_within_the_stated_time(engine, tmp_path):
-    with place_on(engine, tmp_path) as target, holdfast.open(target) as store:
+    with store_on(engine, tmp_path) as target, holdfast.open(target) as store:
         store.sessions.create(id="talk")
         with store.sessions.reply("talk") as reply:
             for piece in ("one ", "two "):
@@ -275,7 +275,7 @@ def test_a_stalled_reply_is_there_in_time_on_an_event_loop(engine, tmp_path):
                     (said,) = await store.sessions.messages("talk")
                     assert (said.content, said.partial) == (reply.text, True)
 
-    with place_on(engine, tmp_path) as target:
+    with store_on(engine, tmp_path) as target:
         asyncio.run(stall(target))
 
 
@@ -603,7 +603,7 @@ def test_a_killed_reply_is_there_as_far_as_a_second_before(engine, work, tmp_pat
     for round_number in range(2):
         folder = tmp_path / str(round_number)
         folder.mkdir()
-        with place_on(engine, folder) as target:
+        with store_on(engine, folder) as target:
             killed_once(target, work, chance.uniform(0.2, 1.8))
 
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from cutting import Cut, Knife
 from examples import dump, furnish
 from holdfast import declared, errors
@@ -560,7 +560,7 @@ def test_records_of_a_declared_kind_are_put_back_as_well(notes, store):
 def test_who_writes_meanwhile_is_before_or_after_and_never_within(tmp_path):
     """Writers append while everything is put back again and again."""
     for engine in ("file", "postgres"):
-        with place_on(engine, tmp_path) as target, holdfast.open(target) as store:
+        with store_on(engine, tmp_path) as target, holdfast.open(target) as store:
             written_while_reverting(store)
 
 
@@ -604,7 +604,7 @@ def written_while_reverting(store):
 
 def test_a_revert_is_after_what_was_to_share_its_transaction(tmp_path):
     """On a server the journal is written at commit: till then no past has the pop."""
-    with place_on("postgres", tmp_path) as url, holdfast.open(url) as store:
+    with store_on("postgres", tmp_path) as url, holdfast.open(url) as store:
         store.sessions.create(id="talk")
         drafts = [{"role": "user", "content": n} for n in (1, 2, 3)]
         store.sessions.extend("talk", drafts)

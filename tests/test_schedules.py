@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import holdfast
-from conftest import place_on
+from conftest import place_on, store_on
 from examples import dump
 from holdfast import errors
 from holdfast.clock import ManualClock, to_datetime, to_us
@@ -292,7 +292,9 @@ def test_without_the_extra_a_cron_text_is_refused_with_what_to_install(monkeypat
 @pytest.fixture
 def no_zones(monkeypatch):
     """A machine without data on time zones."""
-    monkeypatch.setitem(sys.modules, "tzdata", None)
+    parts = [name for name in sys.modules if name.startswith("tzdata.")]
+    for name in ("tzdata", *parts):  # of which an earlier test may have had some
+        monkeypatch.setitem(sys.modules, name, None)
     there = zoneinfo.TZPATH
     zoneinfo.reset_tzpath(to=[])
     zoneinfo.ZoneInfo.clear_cache()
@@ -358,7 +360,7 @@ def test_two_who_look_at_once_get_each_time_once(engine, tmp_path, clock):
                 ready.wait()
 
     with (
-        place_on(engine, tmp_path) as target,
+        store_on(engine, tmp_path) as target,
         holdfast.open(target, clock=clock) as own,
     ):
         begin = own.schedules.put("a", "tick", every_seconds=1).created_at

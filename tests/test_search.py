@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from cutting import Knife
 from holdfast import errors
 from holdfast.searching import finding
@@ -198,7 +198,7 @@ def test_what_is_out_of_sight_hides_nothing_older(tmp_path, monkeypatch):
     monkeypatch.setattr(histories, "_SWEPT_AT_ONCE", 1)
     monkeypatch.setattr(finding, "_AT_ONCE", 8)
     for engine in ("file", "postgres"):
-        with place_on(engine, tmp_path) as target:
+        with store_on(engine, tmp_path) as target:
             with holdfast.open(target) as store:
                 store.sessions.create(id="old")
                 for number in range(3):
@@ -348,7 +348,7 @@ def test_what_has_changed_since_does_not_keep_a_search_from_what_has_not(
 
 def test_a_store_that_is_open_read_only_looks_at_what_the_index_lacks(tmp_path):
     for engine in ("file", "postgres"):
-        with place_on(engine, tmp_path) as target:
+        with store_on(engine, tmp_path) as target:
             with holdfast.open(target) as store:
                 furnish(store)
                 ids = {hit.id for hit in store.as_of(store.moment()).search("flight")}
@@ -371,7 +371,7 @@ def test_without_an_index_every_row_of_the_owner_is_looked_at(tmp_path, monkeypa
     monkeypatch.setattr(finding, "_AT_ONCE", 3)
     monkeypatch.setattr(finding, "MOST", 6)
     for engine in ("file", "postgres"):
-        with place_on(engine, tmp_path) as target:
+        with store_on(engine, tmp_path) as target:
             with holdfast.open(target) as store:
                 store.sessions.create(id="s")
                 for text in ("a rare word", "best", "one of the best", "x", "x"):
@@ -458,8 +458,8 @@ def test_matching_a_text_is_what_its_words_say(query, text):
 
 def test_both_engines_find_the_same_whatever_is_typed(tmp_path):
     with (
-        place_on("file", tmp_path) as path,
-        place_on("postgres", tmp_path) as url,
+        store_on("file", tmp_path) as path,
+        store_on("postgres", tmp_path) as url,
         holdfast.open(path) as one,
         holdfast.open(url) as other,
     ):

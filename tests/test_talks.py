@@ -9,7 +9,7 @@ import time
 import pytest
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from examples import dump
 from holdfast import Limits, errors
 from killing import Worker
@@ -334,7 +334,7 @@ def test_a_draft_of_a_process_that_was_killed_is_saved_whole_or_not_at_all(
             talk.save()
             say(f"saved {number}")
 
-    with place_on(engine, tmp_path) as target:
+    with store_on(engine, tmp_path) as target:
         for waited in (3, 8):
             worker = Worker(work)
             try:

@@ -25,7 +25,7 @@ from langgraph.types import Command, interrupt
 
 import holdfast
 import pages
-from conftest import place_on
+from conftest import store_on
 from holdfast.errors import InvalidId, Refused, WrongType
 from holdfast.integrations import _once
 from holdfast.integrations.langgraph import HoldfastSaver, talks
@@ -381,7 +381,7 @@ def test_a_tool_outside_of_the_store_is_tried_with_the_same_key(path):
 @pytest.mark.parametrize("engine", ["memory", "postgres"])
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_calls_at_once_are_answered_in_their_order(engine, is_async, tmp_path):
-    with place_on(engine, tmp_path) as target, holdfast.open(target) as store:
+    with store_on(engine, tmp_path) as target, holdfast.open(target) as store:
         saver = HoldfastSaver(store.aio if is_async else store)
         graph = graph_of(saver, booking(saver))
         run(graph, asked("Book 1 2 3 4"), is_async)

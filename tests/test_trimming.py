@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from copies import ROUTES, kept, live, places_in, small_pages
 from examples import dump
 from holdfast import errors, retention
@@ -165,7 +165,7 @@ def test_an_empty_store_has_nothing_to_trim(store):
 def test_every_moment_that_is_left_is_exact(tmp_path, clock, engine, seed):
     """A random history, trimmed now and then at random, against what was seen."""
     chance, said = random.Random(seed), {}
-    with place_on(engine, tmp_path) as target, holdfast.open(target, clock=clock) as s:
+    with store_on(engine, tmp_path) as target, holdfast.open(target, clock=clock) as s:
         for _ in range(100):
             clock.advance(chance.random())
             with s.transaction() as tx:
@@ -372,7 +372,7 @@ def test_an_open_store_trims_itself_while_it_is_written_to(
     tmp_path, engine, monkeypatch
 ):
     monkeypatch.setattr("holdfast.engines.rounds._COMMITS", 20)
-    with place_on(engine, tmp_path) as target, holdfast.open(target) as store:
+    with store_on(engine, tmp_path) as target, holdfast.open(target) as store:
         store.journal.keep(max_changes=15)
         store.sessions.create(id="talk")
         write(store, 200)
@@ -387,7 +387,7 @@ def test_what_was_left_is_gone_on_with_at_the_next_opening(
     tmp_path, engine, monkeypatch
 ):
     """A crash in the midst of it: the floor is there, and not all is deleted."""
-    with place_on(engine, tmp_path) as target:
+    with store_on(engine, tmp_path) as target:
         with monkeypatch.context() as patch:
             for name in ("sqlite.transaction.Sqlite", "postgres.transaction.Postgres"):
                 untidy = f"holdfast.engines.{name}Transaction.untidy"
@@ -526,7 +526,7 @@ class Crowd:
 
 @pytest.mark.parametrize("engine", ["file", "postgres"])
 def test_writers_followers_and_readers_of_the_past_go_on_meanwhile(tmp_path, engine):
-    with place_on(engine, tmp_path) as target, holdfast.open(target) as store:
+    with store_on(engine, tmp_path) as target, holdfast.open(target) as store:
         crowd = Crowd(store)
         ids = [store.sessions.create("0", id=f"s{n}").id for n in range(3)]
         writers = [threading.Thread(target=crowd.writing, args=(id,)) for id in ids]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import holdfast
-from conftest import ENGINES, place_on
+from conftest import ENGINES, store_on
 from holdfast import Worker
 from holdfast.clock import ManualClock
 from holdfast.errors import Fenced, Refused
@@ -32,7 +32,7 @@ AT_ONCE = Backoff(first_seconds=0.001, most_seconds=0.001)
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[holdfast.Store]:
     """A store on each engine, by the machine's clock; sound at the end."""
     with (
-        place_on(request.param, tmp_path) as target,
+        store_on(request.param, tmp_path) as target,
         holdfast.open(target, durability="process-crash") as store,
     ):
         yield store
