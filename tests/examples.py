@@ -511,10 +511,12 @@ def dump(store: Any, owner: str | None = None) -> dict[str, list[dict[str, Any]]
 _SQLITE = """select t.name, c.name from sqlite_schema t
     join pragma_table_info(t.name) c where t.type = 'table'
     and t.name <> 'derived' and t.name not glob 'search*' order by t.name, c.cid"""
-_POSTGRES = """select table_name, column_name from information_schema.columns
-    where table_schema = current_schema()
-    and table_name not in ('receipt', 'derived', 'search')
-    order by table_name, ordinal_position"""
+_POSTGRES = """select t.relname, c.attname from pg_class t
+    join pg_attribute c on c.attrelid = t.oid
+    where t.relnamespace = current_schema()::regnamespace and t.relkind in ('r', 'p')
+    and c.attnum > 0 and not c.attisdropped
+    and t.relname not in ('receipt', 'derived', 'search')
+    order by t.relname, c.attnum"""
 """Every column of every table that says what a store holds."""
 
 

@@ -526,12 +526,13 @@ CUTS = [
 def test_of_a_file_that_was_cut_all_before_the_cut_goes_in(content, tmp_path):
     whole, talks = content
     flat = [message for talk in talks for message in talk]
-    for end in range(2, len(whole) - 1):
-        file = tmp_path / "cut.json"
-        file.write_bytes(whole[:end])
-        with holdfast.open(":memory:") as store:
-            report = import_chat(store, file)
-            found = [message for talk in kept(store) for message in talk]
+    file = tmp_path / "cut.json"
+    with holdfast.open(":memory:") as store:
+        for end in range(2, len(whole) - 1):
+            file.write_bytes(whole[:end])
+            mine = store.owned_by(f"who has {end} bytes")
+            report = import_chat(mine, file)
+            found = [message for talk in kept(mine) for message in talk]
             assert found == flat[: len(found)]
             missing = [text(m) for m in flat[len(found) :]]
             assert all(m not in whole[:end] for m in missing)

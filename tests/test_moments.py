@@ -159,12 +159,12 @@ def past(store, furnished):
     return store.as_of(moment)
 
 
-@pytest.mark.parametrize("name", WRITING)
-def test_nothing_is_written_to_the_past(store, past, name):
+def test_nothing_is_written_to_the_past(store, past):
     before = store.moment()
-    with pytest.raises(errors.Refused, match="past"):
-        past.call(name, dict(example(name).args))
-    assert store.moment() == before
+    for name in WRITING:
+        with pytest.raises(errors.Refused, match="past"):
+            past.call(name, dict(example(name).args))
+        assert store.moment() == before, name
 
 
 def test_what_keeps_no_past_says_so(past):

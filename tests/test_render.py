@@ -214,13 +214,20 @@ def test_text_cannot_pass_for_the_line_above_a_message(render):
     assert len(above) == 1
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.text(), st.dictionaries(st.text(), st.text(), max_size=3), st.text())
-def test_nothing_steers_a_terminal_and_nothing_is_lost(said, metadata, title):
+def test_nothing_steers_a_terminal_and_nothing_is_lost():
+    @settings(max_examples=200, deadline=None)
+    @given(st.text(), st.dictionaries(st.text(), st.text(), max_size=3), st.text())
+    def rendered(said, metadata, title):
+        id = store.sessions.create(title.replace("\x00", "")).id
+        store.sessions.append(id, "user", said, metadata=metadata)
+        texts = {form: store.sessions.render(id, form) for form in FORMS}
+        is_harmless_and_whole(texts, said, metadata)
+
     with holdfast.open(":memory:") as store:
-        store.sessions.create(title.replace("\x00", ""), id="talk")
-        store.sessions.append("talk", "user", said, metadata=metadata)
-        texts = {form: store.sessions.render("talk", form) for form in FORMS}
+        rendered()
+
+
+def is_harmless_and_whole(texts, said, metadata):
     for text in texts.values():
         assert not STEERING.search(text)
     kept = "".join(harmless(said).split())

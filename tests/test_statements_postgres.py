@@ -222,21 +222,25 @@ def walk(node):
 
 
 @pytest.fixture(scope="module")
-def of_many_owners():
-    """Plans where each owner has little of what there is."""
+def many_owners():
+    """A connection to a store where each owner has little of what there is."""
     with filled(MANY_OWNERS) as connection:
-        yield {name: nodes_of(connection, name) for name in WHOLE}
+        yield connection
 
 
 @pytest.fixture(scope="module")
-def of_the_past():
-    """Plans as of a moment, where each owner has little of what there is."""
-    with filled(MANY_OWNERS) as connection:
-        yield {
-            name: nodes_of(connection, name, said)
-            for name, said in in_the_past(EVERY)
-            if name not in GIVEN
-        }
+def of_many_owners(many_owners):
+    return {name: nodes_of(many_owners, name) for name in WHOLE}
+
+
+@pytest.fixture(scope="module")
+def of_the_past(many_owners):
+    """Plans as of a moment."""
+    return {
+        name: nodes_of(many_owners, name, said)
+        for name, said in in_the_past(EVERY)
+        if name not in GIVEN
+    }
 
 
 @pytest.fixture(scope="module")
@@ -324,13 +328,12 @@ BY_KEY = {
 }
 
 
-def test_one_row_of_the_past_is_found_by_its_key():
-    with filled(MANY_OWNERS) as connection:
-        past = Statements(EVERY, registry().parts(), bound)
-        for name, index in BY_KEY.items():
-            nodes = nodes_of(connection, name, past.past(name))
-            used = {node.get("Index Name", "") for node in nodes}
-            assert {i for i in used if i.startswith("was_")} == {index}, name
+def test_one_row_of_the_past_is_found_by_its_key(many_owners):
+    past = Statements(EVERY, registry().parts(), bound)
+    for name, index in BY_KEY.items():
+        nodes = nodes_of(many_owners, name, past.past(name))
+        used = {node.get("Index Name", "") for node in nodes}
+        assert {i for i in used if i.startswith("was_")} == {index}, name
 
 
 def test_where_one_owner_has_all_only_counts_read_all_of_it(of_one_owner):
@@ -377,8 +380,10 @@ set constraints all deferred;
 """
 
 
-def test_the_triggers_read_no_table_from_end_to_end():
-    with filled(MANY_OWNERS) as connection, connection.transaction():
+def test_the_triggers_read_no_table_from_end_to_end(many_owners):
+    connection = many_owners
+    with connection.transaction(force_rollback=True):
+        connection.execute("set local plan_cache_mode = auto")
         before = read_to_the_end(connection)
         for no in range(100, 110):  # a plan for all values may come after five
             text = WRITES.format(no=no, made=90_000 + no).replace("'new'", f"'n{no}'")

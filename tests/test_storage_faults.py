@@ -223,9 +223,9 @@ def _names(number: int) -> str:
 
 
 def images(
-    disk: BrokenDisk, folder: Path, durability: str, seed: int
+    disk: BrokenDisk, folder: Path, durability: str, seed: int, share: float = 0.1
 ) -> list[tuple[int, Path]]:
-    """The disk as it may be after a power cut at each write and each sync.
+    """The disk as it may be after a power cut at a share of its writes and syncs.
 
     With each image comes how many units were acknowledged before the cut.
     """
@@ -234,7 +234,7 @@ def images(
     acknowledged = 0
 
     def cut(_: str) -> None:
-        if chance.random() < 0.35:
+        if chance.random() < share:
             image = folder / f"image-{len(made)}"
             disk.after_power_cut(image, chance)
             made.append((acknowledged, image / "agent.db"))
@@ -279,6 +279,21 @@ def test_a_power_cut_takes_nothing_that_was_acknowledged(
 ):
     made = images(disk, tmp_path, "power-loss", seed)
     assert len(made) > 50
+    each_has_what_was_acknowledged(made)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("seed", range(10, 20))
+def test_a_power_cut_anywhere_takes_nothing_that_was_acknowledged(
+    tmp_path, disk, small_log, seed
+):
+    each_has_what_was_acknowledged(
+        images(disk, tmp_path, "power-loss", seed, share=1.0)
+    )
+
+
+def each_has_what_was_acknowledged(made: list[tuple[int, Path]]) -> None:
     for acknowledged, image in made:
         found = found_after(image)
         assert found[:acknowledged] == [_names(n) for n in range(acknowledged)]

@@ -99,11 +99,10 @@ def changes(store, upto):
 # What a fork is.
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_fork_is_the_store_as_it_was_and_has_its_past(route, place, clock, seed):
+def test_a_fork_is_the_store_as_it_was_and_has_its_past(route, place, clock, request):
     source, target = route
     with holdfast.open(source, clock=clock) as store:
-        said = live(store, clock, seed)
+        said = live(store, clock, seed=request.node.name)
         moment = sorted(said)[len(said) * 2 // 3]
         before = held_by(store)
         report = holdfast.fork(source, target, as_of=moment)
@@ -362,22 +361,27 @@ def test_a_moment_that_is_trimmed_meanwhile_is_told_and_nothing_is_opened(route,
 # Interrupted, refused, spoiled.
 
 
-@pytest.mark.parametrize("at", [1, 5, 25])
-def test_an_interrupted_fork_is_begun_anew_by_the_next(route, place, clock, at):
-    source, target = route
-    with holdfast.open(source, clock=clock) as store:
-        moments = sorted(live(store, clock))
+def interrupt_at(place):
+    """What interrupts when it is told of progress for so many a time."""
     told = []
 
     def interrupt(*_):
         told.append(1)
-        if len(told) == at:
+        if len(told) == place:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        holdfast.fork(source, target, moments[20], on_progress=interrupt)
-    with pytest.raises(errors.CannotOpen, match="not all there yet"):
-        holdfast.open(target)
+    return interrupt
+
+
+def test_an_interrupted_fork_is_begun_anew_by_the_next(route, place, clock):
+    source, target = route
+    with holdfast.open(source, clock=clock) as store:
+        moments = sorted(live(store, clock))
+    for at in (1, 5, 25):
+        with pytest.raises(KeyboardInterrupt):
+            holdfast.fork(source, target, moments[20], on_progress=interrupt_at(at))
+        with pytest.raises(errors.CannotOpen, match="not all there yet"):
+            holdfast.open(target)
     holdfast.fork(source, target, moments[15])
     whole = place("file")
     holdfast.fork(source, whole, moments[15])

@@ -58,14 +58,14 @@ def test_a_session_that_is_not_there_is_not_loaded(store, talk):
             call()
 
 
-@pytest.mark.parametrize("limit", [None, 0, 1, 3, 10, 11])
 @pytest.mark.parametrize("offset", [0, 1, 9, 10, 11])
-def test_get_messages_gives_the_newest_behind_an_offset_in_order(talk, limit, offset):
+def test_get_messages_gives_the_newest_behind_an_offset_in_order(talk, offset):
     texts = [f"m{n}" for n in range(1, 11)]
     texts = texts[: max(0, 10 - offset)]
-    wanted = texts if limit is None else texts[max(0, len(texts) - limit) :]
-    assert said(talk.get_messages(limit, offset)) == wanted
-    assert said(talk.get_messages(limit=limit, offset=offset)) == wanted
+    for limit in (None, 0, 1, 3, 10, 11):
+        wanted = texts if limit is None else texts[max(0, len(texts) - limit) :]
+        assert said(talk.get_messages(limit, offset)) == wanted, limit
+        assert said(talk.get_messages(limit=limit, offset=offset)) == wanted, limit
 
 
 @pytest.mark.parametrize("wrong", [{"limit": -1}, {"offset": -1}, {"limit": "2"}])

@@ -160,8 +160,9 @@ def test_an_empty_store_has_nothing_to_trim(store):
         store.journal.trim(1)
 
 
-@pytest.mark.parametrize("engine", ["memory", "file", "postgres"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("engine", "seed"), zip(["memory", "file", "postgres"] * 2, range(6), strict=True)
+)
 def test_every_moment_that_is_left_is_exact(tmp_path, clock, engine, seed):
     """A random history, trimmed now and then at random, against what was seen."""
     chance, said = random.Random(seed), {}
