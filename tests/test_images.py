@@ -19,9 +19,9 @@ from pasts import begin, change, change_something, seen
 
 __all__ = ["change_something", "seen"]  # for tests that live through such histories
 OWNERS = ("", "ada")
-HISTORIES = 200
+HISTORIES = 60
 STEPS = 25
-PARTS = 4
+PARTS = 3
 TABLES = ("session", "message", "segment", "summary", "task", "task_log")
 
 
@@ -61,8 +61,20 @@ def looking(path):
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_rows_and_images_make_every_past_state_again(tmp_path, clock, part):
+    compared = states_made_again(tmp_path, clock, range(part, HISTORIES, PARTS))
+    assert compared > HISTORIES / PARTS * 12
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+def test_they_do_in_many_more_histories(tmp_path, clock):
+    assert states_made_again(tmp_path, clock, range(HISTORIES, 2_000)) > 20_000
+
+
+def states_made_again(tmp_path, clock, seeds):
+    """How many moments were compared with what there was then."""
     compared = 0
-    for seed in range(part, HISTORIES, PARTS):
+    for seed in seeds:
         path = str(tmp_path / f"{seed}.db")
         said, moments = live_through(path, seed, clock)
         expected = said[0]
@@ -74,7 +86,7 @@ def test_rows_and_images_make_every_past_state_again(tmp_path, clock, part):
                 state = {owner: seen(past.owned_by(owner)) for owner in OWNERS}
                 assert state == expected, f"seed {seed}, moment {moment}"
                 compared += 1
-    assert compared > HISTORIES / PARTS * 12
+    return compared
 
 
 def test_every_version_of_a_row_has_one_image_and_they_do_not_overlap(tmp_path, clock):
