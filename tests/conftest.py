@@ -26,7 +26,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 ENGINES = ("memory", "file", "postgres")
 FACES = ("sync", "async")
 IN_MEMORY = "/dev/shm"
-ROOM_BYTES = 4 << 30
+ROOM_BYTES = 3 << 30
 OLD_WARNINGS = (
     "ignore:BaseAgentConfig is deprecated:DeprecationWarning",  # google-adk 2.2
 )

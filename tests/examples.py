@@ -497,15 +497,9 @@ def dump(store: Any, owner: str | None = None) -> dict[str, list[dict[str, Any]]
         columns: dict[str, list[str]] = {}
         for table, column in tx.ask(known):
             columns.setdefault(table, []).append(column)
-        return {table: _rows(tx, table, columns[table]) for table in columns}
+        return {table: _rows(tx, table, columns[table], owner) for table in columns}
 
-    found = core.engine.read(core.unit(rows, Terms(every_owner=True)))
-    if owner is None:
-        return found
-    return {
-        table: [row for row in rows if row.get("owner") == owner]
-        for table, rows in found.items()
-    }
+    return core.engine.read(core.unit(rows, Terms(every_owner=True)))
 
 
 _SQLITE = """select t.name, c.name from sqlite_schema t
@@ -520,6 +514,14 @@ _POSTGRES = """select t.relname, c.attname from pg_class t
 """Every column of every table that says what a store holds."""
 
 
-def _rows(tx: Any, table: str, columns: list[str]) -> list[dict[str, Any]]:
-    rows = sorted(tx.ask(f"select {', '.join(columns)} from {table}"), key=repr)
+def _rows(
+    tx: Any, table: str, columns: list[str], owner: str | None
+) -> list[dict[str, Any]]:
+    if owner is None:
+        whose = ""
+    elif "owner" in columns:
+        whose = f" where owner = '{owner}'"
+    else:
+        return []
+    rows = sorted(tx.ask(f"select {', '.join(columns)} from {table}{whose}"), key=repr)
     return [dict(zip(columns, row, strict=True)) for row in rows]

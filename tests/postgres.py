@@ -47,7 +47,7 @@ _SETTINGS = {
     "wal_receiver_status_interval": "1s",
     "lc_messages": "C",
 }
-_UNSAFE = {"fsync": "off", "full_page_writes": "off"}
+_UNSAFE = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB"}
 _GUARD = """
 read -r over && exit
 [ "$(head -n 1 "$2/postmaster.pid")" = "$1" ] && kill -QUIT "$1"
@@ -355,7 +355,7 @@ class _Empty:
             self._emptying = ";".join(self._steps(opened))
 
     def empty(self) -> bool:
-        """Take out what a test put in; False if it changed the tables, too."""
+        """Take out what a test put in; False if it changed the schema, too."""
         with _emptier() as opened:
             if self._shape_in(opened) != self._shape:
                 return False
@@ -365,7 +365,7 @@ class _Empty:
     def _steps(self, opened: psycopg.Connection[Any]) -> Iterator[str]:
         """What leaves in it what a new one has."""
         yield "set local session_replication_role = replica"
-        for name, *_ in self._shape:
+        for name in (name for name, kind, *_ in self._shape if kind == "r"):
             table = f"{self.name}.{name}"
             rows = opened.execute(f"table {table}").fetchall()
             yield f"delete from {table}"
@@ -375,11 +375,17 @@ class _Empty:
         yield f"alter sequence {self.name}.number restart"
 
     def _shape_in(self, opened: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+        """Its relations with their columns, and what stands on its tables."""
         return opened.execute(
-            "select c.relname, c.oid, array_agg(a.attname order by a.attnum) "
-            "from pg_class c join pg_attribute a on a.attrelid = c.oid "
-            "where c.relkind = 'r' and c.relnamespace = %s::regnamespace "
-            "and a.attnum > 0 group by 1, 2 order by 1",
+            "with c as (select oid, relname, relkind from pg_class "
+            "where relnamespace = %s::regnamespace) "
+            "select relname::text, relkind::text, c.oid, array_agg(attname::text "
+            "order by attnum) from c join pg_attribute on attrelid = c.oid "
+            "where attnum > 0 group by 1, 2, 3 "
+            "union all select tgname, 'trigger', t.oid, array[tgenabled::text] "
+            "from pg_trigger t join c on c.oid = tgrelid "
+            "union all select conname, 'constraint', o.oid, null "
+            "from pg_constraint o join c on c.oid = conrelid order by 3, 2",
             [self.name],
         ).fetchall()
 
