@@ -160,7 +160,11 @@ def ran(*arguments, folder=None):
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": source},
+        env={
+            **os.environ,
+            "PYTHONPATH": source,
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # they take longer than what runs
+        },
         capture_output=True,
         text=True,
         timeout=60,

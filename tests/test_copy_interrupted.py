@@ -14,7 +14,7 @@ from postgres import Server
 
 LOADERS = {"file": SqliteLoader, "postgres": PostgresLoader}
 CALLS = ("run", "add", "unguard", "guard")
-CUTS_ON_A_FILE, CUTS_ON_POSTGRES = 20, 8
+CUTS_ON_A_FILE, CUTS_ON_POSTGRES = 12, 6
 KILLS = 5
 
 

@@ -158,7 +158,11 @@ MAKEFILE = (pages.ROOT / "Makefile").read_text(encoding="utf-8")
 
 def ran(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """A process of its own, at its end."""
-    env = {**os.environ, "PYTHONPATH": str(pages.ROOT / "src")}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(pages.ROOT / "src"),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # they take longer than most pages
+    }
     return subprocess.run(
         command, cwd=folder, env=env, check=False, capture_output=True, text=True
     )

@@ -298,11 +298,11 @@ def on_files(folder: Any) -> type[Working]:
 
 
 def test_jobs_stand_as_the_model_says_in_memory():
-    run(Working, examples=25, steps=40)
+    run(Working, examples=15, steps=40)
 
 
 def test_jobs_stand_as_the_model_says_on_a_file(tmp_path_factory):
-    run(on_files(tmp_path_factory), examples=12, steps=40)
+    run(on_files(tmp_path_factory), examples=7, steps=40)
 
 
 def test_jobs_stand_as_the_model_says_on_a_server():

@@ -197,17 +197,17 @@ class Served(Talks):
 
 
 def test_a_store_holds_what_the_model_holds(placed):
-    run(placed(Stores), examples=20, steps=40)
+    run(placed(Stores), examples=12, steps=40)
 
 
 @pytest.mark.usefixtures("soon_many")
 def test_a_store_that_deletes_in_slices_holds_what_the_model_holds(placed):
-    run(placed(Talks), examples=15, steps=25)
+    run(placed(Talks), examples=8, steps=25)
 
 
 @pytest.mark.usefixtures("soon_many")
 def test_a_store_on_a_server_holds_what_the_model_holds():
-    run(Served, examples=3, steps=25)
+    run(Served, examples=2, steps=25)
 
 
 @pytest.mark.soak
