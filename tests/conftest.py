@@ -184,7 +184,8 @@ def _open_files() -> list[str]:
     found = []
     for number in os.listdir(folder):
         try:
-            found.append(os.readlink(f"{folder}/{number}"))
+            name = os.readlink(f"{folder}/{number}")
+            found.append(name.removesuffix(" (deleted)"))  # with its test's folder
         except OSError:
             continue
     return found
