@@ -99,7 +99,7 @@ def _block(name: str, body: str) -> Statement:
 
 
 def _with_includes(block: Statement, found: Mapping[str, Statement]) -> Statement:
-    if block.name == TABLES:
+    if block.name == TABLES or "{" not in block.text:
         return block
     for name in _INCLUDE.findall(block.text):
         if name not in found:
