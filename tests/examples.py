@@ -66,6 +66,11 @@ def furnish(store: Any, word: str) -> None:
     write = {"index": -1, "channel": "a", "type": "text", "body": word}
     store.threads.put_writes("steps", "c1", "task", [write])
     furnish_jobs(store, word)
+    for id in ("asked", "first", "second"):
+        store.inbox.deliver("desk", {"of": word}, id=id, sender="clerk")
+    store.inbox.set_aside("asked", f"no use to {word}")
+    store.inbox.take("desk")
+    furnish_machines(store, word)
     store.journal.advance("reader", 1)
 
 
@@ -84,6 +89,40 @@ def furnish_jobs(store: Any, word: str) -> None:
     jobs.limit("work", concurrency=50, rate=50, per_seconds=600)
 
 
+ORDER: dict[str, Any] = {
+    "initial": "new",
+    "states": {
+        "new": {
+            "exit": {"updateContext": {"left": True}},
+            "on": {
+                "PAY": {"target": "paying", "actions": {"tool": "count"}},
+                "WAIT": {"target": "new", "guard": "is_kind"},
+            },
+        },
+        "paying": {
+            "entry": {"tool": "charge", "payload": "$of"},
+            "on": {"SUCCESS": "paid", "CANCEL": "new"},
+            "after": {"3d": "CANCEL"},
+        },
+        "paid": {},
+    },
+}
+"""A machine that does of everything something."""
+_TOOLS = {"guards": ["is_kind"], "effects": ["charge", "count"]}
+
+
+def furnish_machines(store: Any, word: str) -> None:
+    """A machine that waits for effects, a new one, and one that is behind."""
+    machines = store.machines
+    machines.define("order", ORDER, **_TOOLS)
+    machines.create("order", id="behind", context={"of": word})
+    machines.define("order", ORDER, version=2, **_TOOLS, unknown="refuse")
+    for id in ("paying", "fresh"):
+        machines.create("order", id=id, context={"of": word})
+    machines.send("paying", "PAY", {"of": word}, once="pay")
+    store.inbox.deliver("fresh", {"type": "PAY", "payload": word}, id="pay")
+
+
 def _equals(wanted: object) -> Callable[[object], bool]:
     return lambda result: result == wanted
 
@@ -100,10 +139,25 @@ _DOING = {"id": "doing"}
 _STEPS = {"id": "steps"}
 _HELD = {"id": "held", "fence": 1}
 _BEAT = {"id": "beat"}
+_SECOND = {"id": "second"}
+_FRESH = {"id": "fresh"}
 _FACT = {"namespace": ["of", "all"], "key": "fact"}
 _PLACES = {"places": [[["of", "all"], "fact"], [["of", "none"], "fact"]]}
 
 EXAMPLES: dict[str, Example] = {
+    "inbox.deliver": Example(
+        {"to": "desk", "body": {"a": [1, None]}, "id": "new", "sender": "clerk"},
+        _something,
+    ),
+    "inbox.fail": Example({**_SECOND, "error": "broken", "max_attempts": 5}, NotFound),
+    "inbox.get": Example(_SECOND, NotFound),
+    "inbox.list": Example({"to": "desk", "status": "pending", "limit": 5}, _NOTHING),
+    "inbox.purge": Example(
+        {"processed_before": "2100-01-01T00:00:00Z", "limit": 5}, _equals(0)
+    ),
+    "inbox.retry": Example({"id": "asked"}, NotFound),
+    "inbox.set_aside": Example({**_SECOND, "error": "broken"}, NotFound),
+    "inbox.take": Example({"to": "desk"}, _equals(None)),
     "items.delete": Example(_FACT, _equals(False)),
     "items.delete_each": Example(_PLACES, _equals(0)),
     "items.find": Example({"id": "!of!all!fact"}, NotFound),
@@ -232,6 +286,40 @@ EXAMPLES: dict[str, Example] = {
     "leases.get": Example(_LEASED, _equals(None)),
     "leases.release": Example({**_LEASED, "fence": 1}, _equals(False)),
     "leases.renew": Example({**_LEASED, "fence": 1, "seconds": 9}, Fenced),
+    "machines.can": Example({**_FRESH, "event": "PAY", "payload": [1]}, NotFound),
+    "machines.context": Example(_FRESH, NotFound),
+    "machines.create": Example(
+        {"name": "order", "id": "new", "context": {"a": [1, None]}}, NotFound
+    ),
+    "machines.define": Example(
+        {
+            "name": "@shop/order",
+            "spec": ORDER,
+            "version": 3,
+            **_TOOLS,
+            "unknown": "refuse",
+            "from_versions": {"2": {"old": "new"}},
+        },
+        _something,
+    ),
+    "machines.definition": Example({"name": "order", "version": 1}, NotFound),
+    "machines.definitions": Example({"limit": 5}, _NOTHING),
+    "machines.delete": Example({"id": "paying"}, _equals(False)),
+    "machines.get": Example(_FRESH, NotFound),
+    "machines.history": Example({"id": "paying", "limit": 5}, NotFound),
+    "machines.list": Example({"name": "order", "state": "new", "limit": 5}, _NOTHING),
+    "machines.receive": Example({"machine": "fresh", "limit": 5}, NotFound),
+    "machines.send": Example(
+        {
+            **_FRESH,
+            "event": "PAY",
+            "payload": {"a": [1, None]},
+            "expect": "new",
+            "once": "paid once",
+        },
+        NotFound,
+    ),
+    "machines.upgrade": Example({"name": "order", "limit": 5}, NotFound),
     "schedules.delete": Example(_BEAT, _equals(False)),
     "schedules.get": Example(_BEAT, NotFound),
     "schedules.list": Example({"limit": 5}, _NOTHING),

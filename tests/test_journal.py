@@ -9,6 +9,13 @@ from holdfast import errors
 from holdfast.changes import Change
 from holdfast.clock import to_datetime
 
+ORDER = {
+    "initial": "new",
+    "states": {
+        "new": {"on": {"NOTE": "new", "PAY": "paid"}},
+        "paid": {"entry": {"updateContext": {"paid": True}}},
+    },
+}
 MADE = [
     ("sessions.create", {"title": "Plan", "id": "s", "tags": ["a", "b"]},
      [("session", "create", "s")]),
@@ -145,6 +152,38 @@ MADE = [
     ("jobs.purge", {"finished_before": "2100-01-01T00:00:00Z"},
      [(table, "delete", id) for id in ("m", "j", "k")
       for table in ("job", "job_end", "job_step")]),
+    ("inbox.deliver", {"to": "ada", "body": 1, "id": "i"},
+     [("inbox_message", "create", "i")]),
+    ("inbox.deliver", {"to": "ada", "body": 1, "id": "i"}, []),
+    ("inbox.fail", {"id": "i", "error": "no"}, [("inbox_message", "update", "i")]),
+    ("inbox.set_aside", {"id": "i", "error": "no"},
+     [("inbox_message", "update", "i")]),
+    ("inbox.retry", {"id": "i"}, [("inbox_message", "update", "i")]),
+    ("inbox.take", {"to": "ada"}, [("inbox_message", "update", "i")]),
+    ("inbox.take", {"to": "ada"}, []),
+    ("inbox.purge", {"processed_before": "2100-01-01T00:00:00Z"},
+     [("inbox_message", "delete", "i")]),
+    ("machines.define", {"name": "order", "spec": ORDER, "version": 1},
+     [("machine_definition", "create", None)]),
+    ("machines.define", {"name": "order", "spec": ORDER, "version": 1}, []),
+    ("machines.create", {"name": "order", "id": "o"},
+     [("machine", "create", "o"), ("machine_step", "create", "o")]),
+    ("machines.create", {"name": "order", "id": "o"}, []),
+    ("machines.send", {"id": "o", "event": "NOTE"},
+     [("machine_step", "create", "o")]),
+    ("machines.send", {"id": "o", "event": "NONE"}, []),
+    ("inbox.deliver", {"to": "o", "body": {"type": "NOTE"}, "id": "n"},
+     [("inbox_message", "create", "n")]),
+    ("machines.receive", {"machine": "o"},
+     [("inbox_message", "update", "n"), ("machine_step", "create", "o")]),
+    ("inbox.purge", {"processed_before": "2100-01-01T00:00:00Z"},
+     [("inbox_message", "delete", "n")]),
+    ("machines.define", {"name": "order", "spec": ORDER, "version": 2},
+     [("machine_definition", "create", None)]),
+    ("machines.upgrade", {"name": "order"}, [("machine_step", "create", "o")]),
+    ("machines.send", {"id": "o", "event": "PAY"}, [("machine_step", "create", "o")]),
+    ("machines.delete", {"id": "o"},
+     [("machine_step", "delete", "o")] * 5 + [("machine", "delete", "o")]),
     ("journal.advance", {"name": "index", "to": 1}, []),
 ]  # fmt: skip
 """Every operation that writes, with the changes that it makes, in order."""
@@ -185,13 +224,18 @@ def test_before_is_what_the_change_before_left_and_after_what_this_one_left(stor
         store.call(name, args)
     known = {}
     for change in everything(store):
-        where = (change.kind, change.id)
+        row = change.after or change.before
+        where = (change.kind, change.id, row.get("position"), row.get("digest"))
         assert change.before == known.pop(where, None)
         assert (change.before is None) == (change.op == "create")
         assert (change.after is None) == (change.op == "delete")
         if change.after is not None:
             known[where] = change.after
-    assert sorted(known) == [("session", "c"), ("task", "u")]
+    assert sorted(where[:2] for where in known) == [
+        *[("machine_definition", None)] * 2,
+        ("session", "c"),
+        ("task", "u"),
+    ]
 
 
 def shared(record, data):

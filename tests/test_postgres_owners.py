@@ -73,6 +73,9 @@ def walled():
                     mine.items.put([owner], "key", {"is": f"{owner}'s {text}"})
                     mine.schedules.put("s", text, every_seconds=60)
                 do_jobs(mine.jobs, owner)
+                mine.inbox.deliver("me", f"{owner}'s", id="m")
+                mine.inbox.take("me")
+                do_machines(mine.machines, owner)
                 kept = {"type": "text", "body": f"{owner}'s " * 20}
                 mine.threads.put("thread", "c", values={"x": kept})
                 write = {"index": 0, "channel": "x", "type": "text", "body": owner}
@@ -95,6 +98,16 @@ def do_jobs(jobs, owner):
     jobs.purge(finished_before="2100-01-01T00:00:00Z", limit=1)
 
 
+def do_machines(machines, owner):
+    """One that waits for an effect, and one that is deleted."""
+    states = {"new": {"on": {"GO": "gone"}}, "gone": {"entry": {"tool": "do"}}}
+    machines.define("m", {"initial": "new", "states": states}, effects=["do"])
+    for id in ("deleted", "kept"):
+        machines.create("m", id=id, context={"is": f"{owner}'s"})
+        machines.send(id, "GO", f"{owner}'s")
+    machines.delete("deleted")
+
+
 TABLES = """select relname from pg_class where relkind in ('r', 'p')
     and not relispartition and relnamespace = current_schema()::regnamespace
     and relname not in ('store', 'migration', 'receipt', 'leftover', 'derived')"""
@@ -104,7 +117,7 @@ TABLES = """select relname from pg_class where relkind in ('r', 'p')
 EMPTY = {
     "was_session", "was_message", "was_segment", "was_summary", "was_message_part",
     "task", "task_log", "was_thread", "was_checkpoint", "was_checkpoint_write",
-    "was_channel_value",
+    "was_channel_value", "was_machine_definition",
 }  # fmt: skip
 
 

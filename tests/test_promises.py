@@ -77,6 +77,15 @@ def _work(store: Any, number: int) -> None:
         store.jobs.claim("w", lease_seconds=9_999)
 
 
+def _machine(store: Any, number: int) -> None:
+    """One machine more, in its second state."""
+    states = {"new": {"on": {"GO": "old"}}, "old": {}}
+    store.machines.define("m", {"initial": "new", "states": states})
+    with store.transaction() as tx:
+        made = tx.machines.create("m", context={"n": number})
+        tx.machines.send(made.id, "GO")
+
+
 def _changes(store: Any) -> list[Any]:
     return [(c.seq, c.kind, c.op, c.actor, c.after) for c in store.journal.read()]
 
@@ -91,10 +100,18 @@ SAMPLES = {
         lambda store, number: store.items.put(("no",), f"k{number}", {"n": number}),
         lambda store: [(i.key, i.value) for i in store.items.list(("no",))],
     ),
+    "inbox": Sample(
+        lambda store, number: store.inbox.deliver("ada", {"n": number}),
+        lambda store: [(m.position, m.body) for m in store.inbox.list(to="ada")],
+    ),
     "leases": Sample(_lease, _leased),
     "jobs": Sample(
         _work,
         lambda store: [(j.id, j.status.value, j.fence) for j in store.jobs.list()],
+    ),
+    "machines": Sample(
+        _machine,
+        lambda store: [(m.id, m.state, m.context) for m in store.machines.list()],
     ),
     "schedules": Sample(
         lambda store, number: store.schedules.put(

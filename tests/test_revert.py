@@ -414,7 +414,10 @@ def test_what_cannot_be_is_refused_and_writes_nothing(mine):
     }.items():
         with pytest.raises(error):
             call()
-    kinds = "item or job or schedule or session or task or thread"
+    kinds = (
+        "inbox_message or item or job or machine or schedule or session or task or "
+        "thread"
+    )
     with pytest.raises(errors.NotFound, match=f"no {kinds} 'nothing'"):
         mine.revert(moment, ids=["nothing"])
     with pytest.raises(errors.Refused, match="ahead"):

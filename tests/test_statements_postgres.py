@@ -23,6 +23,7 @@ from holdfast.schema.statements import overrides
 from postgres import fresh_schema, shared_url
 from test_statements import (
     BY_A_LOADER,
+    NOT_NOW,
     SMALL,
     SOURCE,
     STATEMENTS,
@@ -121,6 +122,27 @@ select 600000 + no, owner, 'c' || no, 'k', '* * * * *', 'UTC', 0, 1, 'all', 0, n
 from session;
 insert into schedule_due
 select no, owner, case when no % 2 = 0 then no end from schedule;
+insert into inbox_message (no, owner, id, recipient, position, status, attempts,
+    created_at, processed_at)
+select 800000 + n, 'o' || n % {owners}, 'i' || n, 'r' || n / 50, n,
+    (array['processed', 'processed', 'pending', 'set_aside'])[1 + n % 4], 0, n,
+    case when n % 4 < 2 then n end
+from generate_series(1, 20000) n;
+insert into machine (no, owner, id, name, created_at)
+select 900000 + no, owner, 'm' || no, 'd' || no % 3, no from session;
+insert into machine_step (no, owner, machine, position, at, to_state, once, version,
+    entered, entered_at, context)
+select 1000000 + m.no * 4 + n, m.owner, m.no, n, 0, 'a',
+    case when n = 1 then 'once' end, 1, 0, 0, '{{}}'
+from machine m cross join generate_series(0, 3) n;
+insert into machine_now (no, owner, name, version, state, created_at)
+select no, owner, name, 1 + no % 2, 's' || no % 5, created_at from machine;
+insert into machine_effect (no, owner, machine, job, step, last)
+select 5000000 + no, owner, no, 'j' || no, 1, 1 from machine;
+insert into machine_definition (no, owner, name, version, spec, unknown, digest,
+    created_at)
+select 6000000 + no, owner, 'd' || no % 3, no, '{{}}', 'ignore', 'x', 0
+from session;
 insert into lease select 'tasks', owner, id, 'h', 1, no from task;
 insert into follower select owner, id, 0, no from session;
 insert into once select owner, id, '1', no from session;
@@ -146,6 +168,11 @@ insert into was_job_end select no, no, e.* from job_end e;
 insert into was_job_step select no, no, s.* from job_step s;
 insert into was_job_signal select no, no, g.* from job_signal g;
 insert into was_schedule select no, no, s.* from schedule s;
+insert into was_inbox_message select no, no, i.* from inbox_message i;
+insert into was_machine select no, no, m.* from machine m;
+insert into was_machine_step select no, no, g.* from machine_step g;
+insert into was_machine_effect select no, no, e.* from machine_effect e;
+insert into was_machine_definition select no, no, d.* from machine_definition d;
 insert into was_thread select no, no, t.* from thread t;
 insert into was_checkpoint select no, no, c.* from checkpoint c;
 insert into was_checkpoint_write select no, no, w.* from checkpoint_write w;
@@ -193,6 +220,7 @@ GIVEN = {
     "task_list_stale": {**PAGE, "now": 4000, "session": None, "tool": None},
     "job_list_kind": {**PAGE, **JOBS, "kind": "k1"},
     "job_list_ended": {**PAGE, **JOBS, "ended": "done"},
+    "machine_list_state": {**PAGE, "name": "d1", "state": "s1"},
 }
 """Planned for these values, as the server goes on to do where there is much to read: a
 filter that is not given falls away, so that such a plan is by far the cheaper one."""
@@ -267,6 +295,8 @@ SCANS = {
     ("turns_ahead", "job_limit"): "a table of a few rows",
     ("turns_again", "job"): "every job that has not ended, in a copy",
     ("turns_first", "job_turn"): "every lane, in a copy",
+    ("machines_again", "machine"): "every machine, in a copy",
+    ("machines_again", "machine_step"): "every machine, in a copy",
     ("job_step_usage", "job_step"): "the steps of an owner's jobs, all counted",
     ("format_short", "store"): "a table of a few rows",
     ("format_needed", "store"): "a table of a few rows",
@@ -283,6 +313,8 @@ SORTS = {
     "item_list_span": "newest first, of namespaces that each have theirs in order",
     "job_list_busy": "what is claimed, or waits: the newest first",
     "limit_list": "a table of a few rows",
+    "machine_effect_list": "what one machine waits for",
+    "machine_effect_told": "what one machine waits for",
     "step_list": "the steps of one job",
     "line_shown": "one row for all forks that begin at one message",
     "message_shown_in": "the sessions that share one message",
@@ -292,10 +324,9 @@ SORTS = {
 COUNTS = {
     "end_counts", "job_counts", "job_end_usage", "job_step_usage", "job_usage",
     "turn_busy_counts",
-    "item_usage", "schedule_usage", "session_count", "session_usage", "task_average",
-    "task_counts",
-    "task_log_usage",
-    "task_usage", "thread_count", "thread_usage",
+    "inbox_usage", "item_usage", "machine_step_usage", "machine_usage",
+    "schedule_usage", "session_count", "session_usage", "task_average", "task_counts",
+    "task_log_usage", "task_usage", "thread_count", "thread_usage",
 }  # fmt: skip
 """What they count are all of an owner's rows, which may be all there are."""
 
@@ -471,5 +502,5 @@ def test_every_statement_takes_at_run_time_what_it_names(clock, monkeypatch):
     ):
         exercise_in_slices(store, clock, monkeypatch)
     assert never_run(ran, {**OWN, **STATEMENTS}) == (
-        BESIDE_UNITS | SQLITE_ALONE | BY_A_LOADER
+        BESIDE_UNITS | SQLITE_ALONE | BY_A_LOADER | NOT_NOW
     )

@@ -22,6 +22,7 @@ Written by `tools/afaces.py` from the registry of operations; not to be edited.
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from os import PathLike
 from typing import Any, Protocol
 
 from msgspec import UNSET, UnsetType
@@ -31,6 +32,8 @@ from holdfast.codec import Json
 from holdfast.contract import Kind, Operation
 from holdfast.journal import Journal, Stretch
 from holdfast.kinds.contexts import Context
+from holdfast.kinds.inbox import Inbox
+from holdfast.kinds.inbox_records import InboxMessage
 from holdfast.kinds.item_records import Item, Near
 from holdfast.kinds.items import Items
 from holdfast.kinds.job_records import (
@@ -43,6 +46,13 @@ from holdfast.kinds.job_records import (
 )
 from holdfast.kinds.jobs import Jobs
 from holdfast.kinds.leases import Lease, Leases
+from holdfast.kinds.machine_records import (
+    Definition,
+    Machine,
+    MachineStep,
+    Sent,
+)
+from holdfast.kinds.machines import Machines
 from holdfast.kinds.schedule_records import Schedule
 from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.session_records import Family, Mark, Message, Session, Summary
@@ -113,6 +123,14 @@ PLAIN = {
     "Cron": "str",
     "Every": "float",
     "Zone": "str",
+    "Tool": "str",
+    "MachineName": "str",
+    "MachineId": "str",
+    "Event": "str",
+    "SpecOrFile": "Mapping[str, Any] | str | PathLike[str]",
+    "Functions": "Mapping[str, Any] | Iterable[str]",
+    "FromVersions": "Mapping[int, Mapping[str, str]]",
+    "AnyUnknown": "str",
 }
 """What the annotations that carry checks are to a caller."""
 

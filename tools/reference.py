@@ -34,6 +34,7 @@ from holdfast.cli import (
     importing,
     jobs,
     look,
+    machines,
     migrating,
     searching,
     trimming,
@@ -47,8 +48,10 @@ from holdfast.importers.active_mirror import import_active_mirror
 from holdfast.importers.chat import ImportReport, SetAside, as_chat, import_chat
 from holdfast.journal import Stretch
 from holdfast.kinds.contexts import Context
+from holdfast.kinds.inbox_records import InboxMessage
 from holdfast.kinds.item_records import Item, Near
 from holdfast.kinds.job_records import Backoff, Job, JobStats, Limit, Step, Waited
+from holdfast.kinds.machine_records import Definition, Machine, MachineStep, Sent
 from holdfast.kinds.schedule_records import Schedule
 from holdfast.kinds.session_records import Family, Mark, Summary
 from holdfast.kinds.task_records import TRANSITIONS, Progress, TaskLog, TaskMetrics
@@ -68,6 +71,7 @@ from holdfast.runtime.exporting import ExportReport
 from holdfast.runtime.following import Follower
 from holdfast.runtime.handlers import Handler
 from holdfast.runtime.leasing import HeldLease, Holding
+from holdfast.runtime.processing import Processed
 from holdfast.runtime.replying import Coming, Reply
 from holdfast.runtime.reporting import WorkerReport
 from holdfast.runtime.running import Handle, RunningJob
@@ -75,7 +79,13 @@ from holdfast.runtime.talking import Talk
 from holdfast.runtime.worker import Worker
 from holdfast.runtime.working import Work
 from holdfast.searching.hits import Hit
-from holdfast.shown import StoreJobs, StoreJournal, StoreSessions, StoreTasks
+from holdfast.shown import (
+    StoreInbox,
+    StoreJobs,
+    StoreJournal,
+    StoreSessions,
+    StoreTasks,
+)
 from holdfast.store import Store
 from holdfast.transaction import OpenTransaction
 
@@ -92,6 +102,7 @@ HELD: dict[str, tuple[type[Any], ...]] = {
     "follower": (Follower,),
     "sessions": (StoreSessions,),
     "tasks": (StoreTasks,),
+    "inbox": (StoreInbox,),
     "jobs": (StoreJobs,),
     "worker": (Worker,),
     "job": (RunningJob, Handle),
@@ -113,6 +124,8 @@ RECORDS = {
         *(ExportReport, SessionsReport, RefusedSession),
         *(ImportReport, SetAside, Stretch, holdfast.Table, CopyReport, CopiedTable),
         *(Context, Summary, Family, Mark),
+        *(InboxMessage, Processed),
+        *(Machine, MachineStep, Sent, Definition),
         *(Item, Near),
         *(Policy, Reach, JournalStats, TableStats),
         *(Hit,),
@@ -138,6 +151,7 @@ COMMANDS = {
     "migrate": migrating.migrate,
     "worker": working.worker,
     **jobs.COMMANDS,
+    **machines.COMMANDS,
     **{command.__name__: command for command in look.COMMANDS},
 }
 

@@ -5,6 +5,7 @@ Written by `tools/afaces.py` from the registry of operations; not to be edited.
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from os import PathLike
 from typing import Any, Protocol
 
 from msgspec import UNSET, UnsetType
@@ -14,6 +15,8 @@ from holdfast.codec import Json
 from holdfast.contract import Kind, Operation
 from holdfast.journal import Journal, Stretch
 from holdfast.kinds.contexts import Context
+from holdfast.kinds.inbox import Inbox
+from holdfast.kinds.inbox_records import InboxMessage
 from holdfast.kinds.item_records import Item, Near
 from holdfast.kinds.items import Items
 from holdfast.kinds.job_records import (
@@ -26,6 +29,13 @@ from holdfast.kinds.job_records import (
 )
 from holdfast.kinds.jobs import Jobs
 from holdfast.kinds.leases import Lease, Leases
+from holdfast.kinds.machine_records import (
+    Definition,
+    Machine,
+    MachineStep,
+    Sent,
+)
+from holdfast.kinds.machines import Machines
 from holdfast.kinds.schedule_records import Schedule
 from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.session_records import Family, Mark, Message, Session, Summary
@@ -121,6 +131,98 @@ class AsyncJournal:
             (after,),
             {"limit": limit, "kinds": kinds, "id": id},
         )
+
+
+_INBOX = Inbox.operations()
+
+
+class AsyncInbox:
+    """Messages; each call is a transaction of its own, or part of an open one."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Inbox) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def deliver(
+        self, to: str, body: Json, *, id: str | None = None, sender: str | None = None
+    ) -> InboxMessage:
+        """Put a message at the end of those to a recipient; once for each id.
+
+        An id that is there, with equal content, gives the message as it is by now, also
+        if it was processed. Raises `AlreadyExists` (the id, with other content).
+        """
+        return await self._target.perform(
+            self._kind, _INBOX["deliver"], (to, body), {"id": id, "sender": sender}
+        )
+
+    async def fail(self, id: str, error: str, *, max_attempts: int = 3) -> InboxMessage:
+        """Count an attempt to process a message that came to nothing, and say why.
+
+        With the last of so many attempts it is set aside. One that is not pending by
+        now is given back as it is. Raises `NotFound`, `Held`.
+        """
+        return await self._target.perform(
+            self._kind, _INBOX["fail"], (id, error), {"max_attempts": max_attempts}
+        )
+
+    async def get(self, id: str) -> InboxMessage:
+        """One message. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _INBOX["get"], (id,), {})
+
+    async def list(
+        self,
+        *,
+        to: str | None = None,
+        status: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[InboxMessage]:
+        """Messages to a recipient, in their order; or to all of them, newest first."""
+        return await self._target.perform(
+            self._kind,
+            _INBOX["list"],
+            (),
+            {"to": to, "status": status, "limit": limit, "cursor": cursor},
+        )
+
+    async def purge(self, *, processed_before: datetime, limit: int = 1000) -> int:
+        """Delete messages that were processed before a time, `limit` at most; how many.
+
+        Their ids are forgotten: one that is given again is a new message. What they
+        were stays in the journal until it is trimmed.
+        """
+        return await self._target.perform(
+            self._kind,
+            _INBOX["purge"],
+            (),
+            {"processed_before": processed_before, "limit": limit},
+        )
+
+    async def retry(self, id: str) -> InboxMessage:
+        """Have a message that was set aside processed again, at its place.
+
+        It comes before all that were delivered after it, and its attempts are counted
+        anew. One that is pending is given back as it is. Raises `NotFound`, `Refused`
+        (it was processed), `Held`.
+        """
+        return await self._target.perform(self._kind, _INBOX["retry"], (id,), {})
+
+    async def set_aside(self, id: str, error: str) -> InboxMessage:
+        """Say that a message cannot be processed, and why: the next one goes on.
+
+        It is kept, at its place. Raises `NotFound`, `Held`.
+        """
+        return await self._target.perform(
+            self._kind, _INBOX["set_aside"], (id, error), {}
+        )
+
+    async def take(self, to: str) -> InboxMessage | None:
+        """The first message to a recipient that is pending, which is processed now.
+
+        What is done about it belongs into the same transaction: until that ends, nobody
+        else takes a message to this recipient. None if there is none. Raises `Held`.
+        """
+        return await self._target.perform(self._kind, _INBOX["take"], (to,), {})
 
 
 _ITEMS = Items.operations()
@@ -623,6 +725,176 @@ class AsyncLeases:
             _LEASES["renew"],
             (kind, id),
             {"fence": fence, "seconds": seconds},
+        )
+
+
+_MACHINES = Machines.operations()
+
+
+class AsyncMachines:
+    """State machines; each call is a transaction of its own, or part of an open one."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Machines) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def can(self, id: str, event: str, payload: Json = None) -> bool:
+        """Whether an event would lead to a transition now.
+
+        Raises `NotFound`, `Refused` (a guard that nobody provides).
+        """
+        return await self._target.perform(
+            self._kind, _MACHINES["can"], (id, event, payload), {}
+        )
+
+    async def context(self, id: str) -> dict[str, Any]:
+        """A machine's context. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _MACHINES["context"], (id,), {})
+
+    async def create(
+        self, name: str, *, id: str | None = None, context: dict[str, Any] | None = None
+    ) -> Machine:
+        """Make a machine, in its initial state, whose entry actions it does.
+
+        One of that id and name that is there is given back, as it stands. Raises
+        `NotFound` (no such definition), `AlreadyExists` (the id, of another name).
+        """
+        return await self._target.perform(
+            self._kind, _MACHINES["create"], (name,), {"id": id, "context": context}
+        )
+
+    async def define(
+        self,
+        name: str,
+        spec: Mapping[str, Any] | str | PathLike[str],
+        *,
+        version: int = 1,
+        guards: Mapping[str, Any] | Iterable[str] | None = None,
+        effects: Mapping[str, Any] | Iterable[str] | None = None,
+        unknown: str = "ignore",
+        from_versions: Mapping[int, Mapping[str, str]] | None = None,
+    ) -> Definition:
+        """Say what machines of a name are; a version that is there is given back.
+
+        `spec` is a dict, or the path of a `.state.maia` file. `guards` are functions of
+        the context and an event's payload, `effects` functions of a job, by the names
+        that the spec calls them by; an effect that another process does is named alone.
+        They are this process's and not kept: each process that sends events, or runs a
+        worker, defines its machines, and makes its `Worker` after that. Machines follow
+        the newest version; a state that it does not have is what `from_versions` calls
+        it, or else the initial one.
+        Raises `Refused` (what is wrong with the spec, all of it; a tool with another
+        function already), `AlreadyExists` (the version, with other content),
+        `WrongType`, `CannotOpen`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _MACHINES["define"],
+            (name, spec),
+            {
+                "version": version,
+                "guards": guards,
+                "effects": effects,
+                "unknown": unknown,
+                "from_versions": from_versions,
+            },
+        )
+
+    async def definition(self, name: str, *, version: int | None = None) -> Definition:
+        """A version of a definition, or the newest one. Raises `NotFound`."""
+        return await self._target.perform(
+            self._kind, _MACHINES["definition"], (name,), {"version": version}
+        )
+
+    async def definitions(
+        self, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[Definition]:
+        """All versions of all definitions, by name and version."""
+        return await self._target.perform(
+            self._kind, _MACHINES["definitions"], (), {"limit": limit, "cursor": cursor}
+        )
+
+    async def delete(self, id: str) -> bool:
+        """Delete a machine, its history, and what it has queued; True if there was one.
+
+        An effect that is being done goes on. Raises `Held`, `Fenced`.
+        """
+        return await self._target.perform(self._kind, _MACHINES["delete"], (id,), {})
+
+    async def get(self, id: str) -> Machine:
+        """One machine. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _MACHINES["get"], (id,), {})
+
+    async def history(
+        self, id: str, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[MachineStep]:
+        """A machine's steps, oldest first, as far as they are kept.
+
+        `limits.machine_steps` says how many. Raises `NotFound`.
+        """
+        return await self._target.perform(
+            self._kind, _MACHINES["history"], (id,), {"limit": limit, "cursor": cursor}
+        )
+
+    async def list(
+        self,
+        name: str | None = None,
+        *,
+        state: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Machine]:
+        """Machines, newest first. Raises `Refused` (a state, and no name)."""
+        return await self._target.perform(
+            self._kind,
+            _MACHINES["list"],
+            (name,),
+            {"state": state, "limit": limit, "cursor": cursor},
+        )
+
+    async def receive(self, machine: str, *, limit: int = 100) -> tuple[Sent, ...]:
+        """Send a machine what its inbox has for it: `{"type": EVENT, "payload": …}`.
+
+        One by one, in their order; a message that is no event, or that the machine
+        refuses, is set aside. What is no message's fault is raised, and all of them
+        stay: `NotFound`, `Held`, `Fenced`, `Refused` (a guard that nobody provides).
+        """
+        return await self._target.perform(
+            self._kind, _MACHINES["receive"], (machine,), {"limit": limit}
+        )
+
+    async def send(
+        self,
+        id: str,
+        event: str,
+        payload: Json = None,
+        *,
+        expect: str | None = None,
+        once: str | None = None,
+    ) -> Sent:
+        """Send an event to a machine, which may make a transition.
+
+        All that the transition brings is one commit: state, context, history, and the
+        jobs of its effects. `expect` is the state that it has to be in. With `once`,
+        an event that was taken under that text is not taken again, as long as its step
+        is in the history. Raises `NotFound`, `Conflict` (another state than expected),
+        `Refused` (an event that the state does not take, if the definition says so; a
+        guard that nobody provides), `TooLarge`, `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _MACHINES["send"],
+            (id, event, payload),
+            {"expect": expect, "once": once},
+        )
+
+    async def upgrade(self, name: str, *, limit: int = 1000) -> int:
+        """Have machines follow the newest version of their definition now; how many.
+
+        Each does so at its next event in any case. Raises `NotFound`.
+        """
+        return await self._target.perform(
+            self._kind, _MACHINES["upgrade"], (name,), {"limit": limit}
         )
 
 

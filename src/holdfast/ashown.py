@@ -10,10 +10,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from holdfast.afaces import (
+    AsyncInbox,
     AsyncItems,
     AsyncJobs,
     AsyncJournal,
     AsyncLeases,
+    AsyncMachines,
     AsyncSchedules,
     AsyncSessions,
     AsyncTasks,
@@ -27,6 +29,12 @@ from holdfast.runtime.atalking import AsyncTalk
 from holdfast.runtime.aworking import AsyncWork, work
 from holdfast.runtime.exporting import ExportReport, Place
 from holdfast.runtime.following import AsyncFollower, follow_async
+from holdfast.runtime.processing import (
+    HANDLER_SECONDS,
+    AsyncHandler,
+    Processed,
+    process_async,
+)
 from holdfast.runtime.results import result_async, seconds_or_none
 from holdfast.runtime.talking import Draft
 from holdfast.searching.hits import Hit
@@ -130,6 +138,31 @@ class AsyncStoreTasks(AsyncTasks):
             yield handle
 
 
+class AsyncStoreInbox(AsyncInbox):
+    """The inbox as an async store shows it: with `process`."""
+
+    _target: "AsyncStore"
+
+    async def process(
+        self,
+        to: str,
+        handler: AsyncHandler,
+        *,
+        limit: int | None = None,
+        max_attempts: int = 3,
+        timeout_seconds: float = HANDLER_SECONDS,
+    ) -> Processed:
+        """As `store.inbox.process`; what `handler(tx, message)` gives is awaited."""
+        return await process_async(
+            self._target,
+            to,
+            handler,
+            limit=limit,
+            max_attempts=max_attempts,
+            timeout_seconds=timeout_seconds,
+        )
+
+
 class AsyncStoreJobs(AsyncJobs):
     """Jobs as an async store shows them: with `result`, which waits."""
 
@@ -204,8 +237,10 @@ class AsyncStoreJournal(AsyncJournal):
 SHOWN: dict[str, type[Any]] = {
     "sessions": AsyncStoreSessions,
     "tasks": AsyncStoreTasks,
+    "inbox": AsyncStoreInbox,
     "items": AsyncItems,
     "jobs": AsyncStoreJobs,
+    "machines": AsyncMachines,
     "schedules": AsyncSchedules,
     "leases": AsyncLeases,
     "journal": AsyncStoreJournal,

@@ -16,9 +16,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from holdfast import edges
-from holdfast.afaces import AsyncItems, AsyncLeases, AsyncSchedules, AsyncThreads
+from holdfast.afaces import (
+    AsyncItems,
+    AsyncLeases,
+    AsyncMachines,
+    AsyncSchedules,
+    AsyncThreads,
+)
 from holdfast.ashown import (
     SHOWN,
+    AsyncStoreInbox,
     AsyncStoreJobs,
     AsyncStoreJournal,
     AsyncStoreSessions,
@@ -80,8 +87,10 @@ class AsyncStore:
 
     sessions: AsyncStoreSessions
     tasks: AsyncStoreTasks
+    inbox: AsyncStoreInbox
     items: AsyncItems
     jobs: AsyncStoreJobs
+    machines: AsyncMachines
     schedules: AsyncSchedules
     threads: AsyncThreads
     leases: AsyncLeases

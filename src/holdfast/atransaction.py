@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from holdfast.afaces import (
+    AsyncInbox,
     AsyncItems,
     AsyncJobs,
     AsyncJournal,
     AsyncLeases,
+    AsyncMachines,
     AsyncSchedules,
     AsyncSessions,
     AsyncTasks,
@@ -25,8 +27,10 @@ from holdfast.faces import async_face
 _WRITTEN: dict[str, type[Any]] = {
     "sessions": AsyncSessions,
     "tasks": AsyncTasks,
+    "inbox": AsyncInbox,
     "items": AsyncItems,
     "jobs": AsyncJobs,
+    "machines": AsyncMachines,
     "schedules": AsyncSchedules,
     "threads": AsyncThreads,
     "leases": AsyncLeases,
@@ -40,8 +44,10 @@ class AsyncTransaction:
     if TYPE_CHECKING:
         sessions: AsyncSessions
         tasks: AsyncTasks
+        inbox: AsyncInbox
         items: AsyncItems
         jobs: AsyncJobs
+        machines: AsyncMachines
         schedules: AsyncSchedules
         threads: AsyncThreads
         leases: AsyncLeases

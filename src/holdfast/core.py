@@ -204,6 +204,7 @@ class Core:
             actor=said[0] or terms.actor or (lease.holder if lease else None),
             cause=said[1] or terms.cause,
             fence=terms.fence if lease is None else lease.token,
+            provided=terms.provided,
         )
 
     def running_the_store(self, terms: Terms) -> Terms:

@@ -15,9 +15,11 @@ from holdfast.errors import Refused
 from holdfast.guarantees import Guarantee, Promise
 from holdfast.indexes import Derived, bookkeeping, part_of
 from holdfast.journal import Journal
+from holdfast.kinds.inbox import Inbox
 from holdfast.kinds.items import Items
 from holdfast.kinds.jobs import Jobs
 from holdfast.kinds.leases import Leases
+from holdfast.kinds.machines import Machines
 from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.tasks import Tasks
@@ -30,9 +32,11 @@ D = TypeVar("D", bound=type[Derived])
 K = TypeVar("K", bound=type[Kind])
 OURS: tuple[type[Kind], ...] = (
     Journal,
+    Inbox,
     Items,
     Jobs,
     Leases,
+    Machines,
     Schedules,
     Sessions,
     Tasks,

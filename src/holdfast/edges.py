@@ -44,6 +44,7 @@ _UNSAFE = re.compile(
 _DOTS = re.compile(r"\.+")
 _NAME_CHARACTERS = 64
 _NAME = re.compile(r"[^\W\d_][\w.:-]*")
+_TOOL = re.compile(r"[@°]?[^\W\d_][\w.:-]*(?:/[\w:-][\w.:-]*)*")
 _MAX_NUMBER = 2**53
 _MAX_SECONDS = 100 * 366 * 86_400
 
@@ -98,6 +99,18 @@ def name_of(value: object, name: str, limits: Limits) -> str:
             "letters, digits, or _ . : -)"
         )
     return str(value)
+
+
+def tool_of(value: object, name: str, limits: Limits) -> str:
+    """What does work: a short name, or one in rooms, such as `@core/db`."""
+    if type(value) is str and len(value) <= _NAME_CHARACTERS and _is_tool(value):
+        return value
+    return name_of(value, name, limits)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_tool(value: str) -> bool:
+    return _TOOL.fullmatch(value) is not None
 
 
 @functools.lru_cache(maxsize=256)
@@ -227,6 +240,7 @@ def _integer(value: object, name: str, limits: Limits) -> int:
 
 Id = Annotated[str, Edge(id_of)]
 Name = Annotated[str, Edge(name_of)]
+Tool = Annotated[str, Edge(tool_of)]
 Text = Annotated[str, Edge(text_of)]
 Value = Annotated[codec.Json, Edge(document_of)]
 Object = Annotated[dict[str, Any] | None, Edge(object_of)]

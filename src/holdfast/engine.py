@@ -16,6 +16,7 @@ import msgspec
 
 from holdfast.clock import Clock, uuid7
 from holdfast.limits import Limits
+from holdfast.provided import Provided
 
 if TYPE_CHECKING:
     import asyncio  # it loads slowly, and not everyone needs it
@@ -44,6 +45,8 @@ class Terms(msgspec.Struct, frozen=True):
     """Whether all owners' rows are looked at, and not those of one."""
     moment: int | None = None
     """As of which moment is read; None for what is."""
+    provided: Provided = msgspec.field(default_factory=Provided)
+    """The functions that this process brings to the store."""
 
 
 class Transaction:

@@ -50,10 +50,16 @@ class NotFound(HoldfastError, LookupError):
 class AlreadyExists(HoldfastError):
     """The id is taken by a record with other content; nothing was written."""
 
-    def __init__(self, kind: str, id: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        id: str,
+        *,
+        instead: str = "use another id, or update the record that is there",
+    ) -> None:
         super().__init__(
             f"{kind} {id!r} is already there with other content; nothing was written: "
-            "use another id, or update the record that is there"
+            f"{instead}"
         )
         self.kind = kind
         self.id = id
@@ -88,12 +94,20 @@ class WrongType(BadInput, TypeError):
 
 
 class Conflict(HoldfastError):
-    """The record is not at the version that was expected; nothing was written."""
+    """The record is not at the version, or in the state, that was expected."""
 
-    def __init__(self, kind: str, id: str, *, expected: int, found: int) -> None:
+    def __init__(
+        self,
+        kind: str,
+        id: str,
+        *,
+        expected: int | str,
+        found: int | str,
+        by: str = "version",
+    ) -> None:
         super().__init__(
-            f"{kind} {id!r} is at version {found}, not {expected}; nothing was "
-            "written: read it again, and decide again"
+            f"{kind} {id!r} is at {by} {found}, not {expected}; nothing was written: "
+            "read it again, and decide again"
         )
         self.kind = kind
         self.id = id

@@ -28,6 +28,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Messages of one session; past it a warning is logged, and nothing refused."""
     session_bytes: int = 10_000_000
     """Bytes of one session's own messages; past it a warning is logged, as above."""
+    machine_steps: int = 1_000
+    """Steps of one machine's history, each with the context that it led to; older ones
+    are forgotten, an eighth at a time."""
     revert: int = 100_000
     """Rows that one `revert` puts back, makes again or takes away."""
 

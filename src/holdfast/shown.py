@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast.changes import Change
 from holdfast.contract import Kind
 from holdfast.journal import Journal, names_of, refuse_across, refuse_past
+from holdfast.kinds.inbox import Inbox
 from holdfast.kinds.jobs import Jobs
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.tasks import Tasks
@@ -21,6 +22,12 @@ from holdfast.runtime.admission import SessionsReport
 from holdfast.runtime.exporting import ExportReport, Place, export_sessions
 from holdfast.runtime.following import Follower, follow
 from holdfast.runtime.importing import import_sessions
+from holdfast.runtime.processing import (
+    HANDLER_SECONDS,
+    Handler,
+    Processed,
+    process,
+)
 from holdfast.runtime.replying import Reply, replying
 from holdfast.runtime.results import result, seconds_or_none
 from holdfast.runtime.talking import Draft, Talk
@@ -46,6 +53,7 @@ def shown(kind: type[Kind]) -> type[Any]:
 def _make(kind: type[Kind]) -> type[Any]:
     more: dict[type[Kind], type[Any]] = {
         Sessions: StoreSessions,
+        Inbox: StoreInbox,
         Jobs: StoreJobs,
         Tasks: StoreTasks,
         Journal: StoreJournal,
@@ -169,6 +177,41 @@ class StoreTasks(Tasks):
             work(lease, id, seconds) as handle,
         ):
             yield handle
+
+
+class StoreInbox(Inbox):
+    """The inbox as a store shows it: with `process`, which spans many transactions."""
+
+    _target: "Store"
+
+    def process(
+        self,
+        to: str,
+        handler: Handler,
+        *,
+        limit: int | None = None,
+        max_attempts: int = 3,
+        timeout_seconds: float = HANDLER_SECONDS,
+    ) -> Processed:
+        """Give messages to `handler(tx, message)`, in order, until none is pending.
+
+        Each is marked as processed in the transaction of what the handler does through
+        `tx`: after a crash, both are there or neither. A handler that raises has done
+        nothing; its message is tried so many times, then set aside with the error, and
+        the next one goes on. At most `limit` are processed or set aside. Any number of
+        threads and processes may process one inbox at once: one message at a time is
+        in hand. Raises `Held`, `Busy` or `TimedOut` (another kept it for too long),
+        `Refused` (inside a transaction), and what is wrong with the store itself, which
+        counts as no attempt.
+        """
+        return process(
+            self._target,
+            to,
+            handler,
+            limit=limit,
+            max_attempts=max_attempts,
+            timeout_seconds=timeout_seconds,
+        )
 
 
 class StoreJobs(Jobs):

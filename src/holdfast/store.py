@@ -25,6 +25,7 @@ from holdfast.history import Difference, RecordHistory
 from holdfast.indexes import State
 from holdfast.kinds.items import Items
 from holdfast.kinds.leases import Lease, Leases
+from holdfast.kinds.machines import Machines
 from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.threads import Threads
 from holdfast.page import Page
@@ -35,6 +36,7 @@ from holdfast.searching.asking import searching
 from holdfast.searching.hits import Hit
 from holdfast.shown import (
     HITS,
+    StoreInbox,
     StoreJobs,
     StoreJournal,
     StoreSessions,
@@ -55,15 +57,17 @@ class Store:
     """An open store, pinned to one owner. Many threads may share it.
 
     Open one with `holdfast.open`; close it with `close`, or use it as a context
-    manager. Every kind is an attribute: `sessions`, `tasks`, `items`,
-    `jobs`, `schedules`, `threads`, `leases`, `journal`, and those declared with
-    `holdfast.kind`.
+    manager. Every kind is an attribute: `sessions`, `tasks`, `machines`, `inbox`,
+    `items`, `jobs`, `schedules`, `threads`, `leases`, `journal`, and those declared
+    with `holdfast.kind`.
     """
 
     sessions: StoreSessions
     tasks: StoreTasks
+    inbox: StoreInbox
     items: Items
     jobs: StoreJobs
+    machines: Machines
     schedules: Schedules
     threads: Threads
     leases: Leases

@@ -14,9 +14,11 @@ from holdfast.engine import Transaction
 
 if TYPE_CHECKING:
     from holdfast.journal import Journal
+    from holdfast.kinds.inbox import Inbox
     from holdfast.kinds.items import Items
     from holdfast.kinds.jobs import Jobs
     from holdfast.kinds.leases import Leases
+    from holdfast.kinds.machines import Machines
     from holdfast.kinds.schedules import Schedules
     from holdfast.kinds.sessions import Sessions
     from holdfast.kinds.tasks import Tasks
@@ -31,8 +33,10 @@ class OpenTransaction:
     if TYPE_CHECKING:
         sessions: Sessions
         tasks: Tasks
+        inbox: Inbox
         items: Items
         jobs: Jobs
+        machines: Machines
         schedules: Schedules
         threads: Threads
         leases: Leases

@@ -211,6 +211,7 @@ class Filling:
             self._loader.run("copy_schedules_due")
             self._loader.run("turns_again")
             self._loader.run("turns_first")
+            self._loader.run("machines_again")
 
     def finish(self, source: Said) -> None:
         """From here on it is the store, and says so."""

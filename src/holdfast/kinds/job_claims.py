@@ -49,7 +49,7 @@ _PAST_DEADLINE = "its deadline passed before it was done"
 
 
 def _names(value: object, name: str, limits: Limits) -> tuple[str, ...]:
-    return _each(value, name, limits, edges.name_of)
+    return _each(value, name, limits, edges.tool_of)
 
 
 def _lanes(value: object, name: str, limits: Limits) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ import msgspec
 from holdfast import codec
 from holdfast.contract import operation
 from holdfast.edges import Count, Id, Text, Value
-from holdfast.errors import HoldfastError, Refused
+from holdfast.engine import Transaction
+from holdfast.errors import BadInput, HoldfastError, Refused
 from holdfast.kinds.job_records import (
     ACTIVE,
     CHILDREN,
@@ -28,7 +29,9 @@ from holdfast.kinds.job_records import (
     backoff_of,
 )
 from holdfast.kinds.job_rows import line_up, lock_lane, move_up
-from holdfast.kinds.job_turns import Turn, Turns
+from holdfast.kinds.job_turns import Turn, Turns, write_end
+from holdfast.kinds.machine_answers import Teller, answer, answers, postpone
+from holdfast.kinds.machine_records import AFTER
 
 _DONE = Ending(id="", lane=None, fence=0, outcome="done")
 _FAILED = Ending(id="", lane=None, fence=0, outcome="failed")
@@ -46,7 +49,7 @@ class Endings(Turns):
         """
         turn = self._claimed(id, fence)
         text = codec.text_of(result)
-        self._end(turn, msgspec.structs.replace(_DONE, result=text))
+        self._end_in_part(turn, msgspec.structs.replace(_DONE, result=text))
         return self._job(id)
 
     @operation
@@ -69,7 +72,7 @@ class Endings(Turns):
         ending = msgspec.structs.replace(
             _FAILED, error=error, retry=retry, delay_seconds=delay_seconds
         )
-        self._end(turn, ending)
+        self._end_in_part(turn, ending)
         return self._job(id)
 
     @operation
@@ -82,7 +85,7 @@ class Endings(Turns):
         """
         turn = self._claimed(id, fence)
         ending = msgspec.structs.replace(RELEASED, delay_seconds=delay_seconds)
-        self._end(turn, ending)
+        self._end_in_part(turn, ending)
         return self._job(id)
 
     @operation
@@ -106,7 +109,7 @@ class Endings(Turns):
             self.tx.put("turn_cancel", owner=self.owner, no=turn.no)
             self.tx.put("turn_tell")
         else:
-            self._end(msgspec.structs.replace(turn, cancelling=1), RELEASED)
+            self._end_in_part(msgspec.structs.replace(turn, cancelling=1), RELEASED)
         return self._job(id)
 
     @operation
@@ -171,7 +174,23 @@ class Endings(Turns):
         if over is not None:
             return over
         assert turn is not None
-        return self._end(turn, ending)
+        return self._end_in_part(turn, ending)
+
+    def _end_in_part(self, turn: Turn, ending: Ending) -> JobStatus:
+        """End a claim by itself: if its machine cannot be told here, it is later.
+
+        One that keeps a timer fails then, and is tried again.
+        """
+        if not answers(turn):
+            return self._end(turn, ending)
+        try:
+            with self.tx.savepoint():
+                return self._end(turn, ending)
+        except (BadInput, Refused) as error:
+            if turn.kind != AFTER:
+                return self._end(turn, ending, tell=postpone)
+            failed = msgspec.structs.replace(_FAILED, error=str(error))
+            return self._end(turn, failed, tell=_nobody)
 
     def _take_back(self, turn: Turn) -> None:
         """Give a job back whose claim ran out, if it did, with the attempt counted."""
@@ -184,10 +203,10 @@ class Endings(Turns):
                 error=f"worker {turn.worker!r} was lost in attempt {turn.attempt}",
                 delay_seconds=0,
             )
-            self._end(turn, ending)
+            self._end_in_part(turn, ending)
 
-    def _end(self, turn: Turn, ending: Ending) -> JobStatus:
-        """End a claim; what the job is then."""
+    def _end(self, turn: Turn, ending: Ending, tell: Teller = answer) -> JobStatus:
+        """End a claim; what the job is then. Its machine, if it has one, is told."""
         due = self._due_again(turn, ending)
         if due is not None and not turn.cancelling:
             self._give_back(turn, ending, due)
@@ -198,10 +217,12 @@ class Endings(Turns):
         elif turn.cancelling:
             status = JobStatus.CANCELLED
         lock_lane(self.tx, turn.lane)
-        self._write_end(turn, status, ending)
+        write_end(self.tx, turn, status, ending)
         move_up(self.tx, turn.lane)
         if turn.parent is not None:
             self._tell_parent(turn.parent)
+        if answers(turn):
+            tell(self.tx, turn, status, ending)
         return status
 
     def _due_again(self, turn: Turn, ending: Ending) -> int | None:
@@ -235,25 +256,6 @@ class Endings(Turns):
         )
         self.tx.put("turn_tell")
 
-    def _write_end(self, turn: Turn, status: JobStatus, ending: Ending) -> None:
-        done = status is JobStatus.DONE
-        self.tx.put(
-            "end_add",
-            no=self.tx.new_no(),
-            owner=self.owner,
-            job=turn.no,
-            kind=turn.kind,
-            now=self.tx.now,
-            status=status.value,
-            attempt=turn.attempt + (turn.state == SUSPENDED),
-            fence=turn.fence,
-            worker=turn.worker,
-            version=turn.version,
-            result=ending.result if done else None,
-            error=None if done else ending.error or turn.error,
-        )
-        self.tx.put("turn_drop", owner=self.owner, no=turn.no)
-
     def _tell_parent(self, parent: str) -> None:
         """Let a job go on that waits for its children, if none of them is left."""
         self.lock(parent)
@@ -267,3 +269,7 @@ class Endings(Turns):
         self.tx.put(
             "turn_rouse", owner=self.owner, no=no, now=self.tx.now, waits_for=waits_for
         )
+
+
+def _nobody(_: Transaction, __: Turn, ___: JobStatus, ____: Ending) -> None:
+    """Tell nobody of a job's end."""

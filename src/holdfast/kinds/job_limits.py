@@ -9,7 +9,7 @@ than its limit says, whoever claims them.
 from collections.abc import Mapping, Sequence
 
 from holdfast.contract import operation, query
-from holdfast.edges import Count, Name, Seconds
+from holdfast.edges import Count, Seconds, Tool
 from holdfast.engine import Row
 from holdfast.errors import Refused
 from holdfast.kinds.job_endings import Endings
@@ -25,7 +25,7 @@ class Limiting(Endings):
     @operation
     def limit(
         self,
-        kind: Name,
+        kind: Tool,
         *,
         concurrency: Count | None = None,
         rate: Count | None = None,

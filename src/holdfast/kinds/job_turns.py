@@ -13,10 +13,17 @@ import msgspec
 
 from holdfast.clock import to_datetime
 from holdfast.contract import Kind
-from holdfast.engine import Row, Table
+from holdfast.engine import Row, Table, Transaction
 from holdfast.errors import Fenced
 from holdfast.guarantees import Promise
-from holdfast.kinds.job_records import ACTIVE, Job, job_of
+from holdfast.kinds.job_records import (
+    ACTIVE,
+    SUSPENDED,
+    Ending,
+    Job,
+    JobStatus,
+    job_of,
+)
 from holdfast.kinds.job_rows import lock_lane
 
 _NO = 0
@@ -43,6 +50,40 @@ class Turn(msgspec.Struct, frozen=True):
     cancelling: int
     version: str | None
     step: int | None
+
+
+def turn_of(tx: Transaction, id: str, name: str = "", nth: int = 0) -> Turn | None:
+    """How a job stands that has not ended; nobody else changes that then."""
+    values = {"owner": tx.terms.owner, "id": id, "name": name, "nth": nth}
+    row = tx.one("turn_held", **values)
+    return None if row is None else Turn(*row)
+
+
+def free_turn_of(tx: Transaction, id: str) -> Turn | None:
+    """As `turn_of`; None also for one that somebody is changing just now."""
+    row = tx.one("turn_free", owner=tx.terms.owner, id=id)
+    return None if row is None else Turn(*row)
+
+
+def write_end(tx: Transaction, turn: Turn, status: JobStatus, ending: Ending) -> None:
+    """Keep how a job ended, which stands in its lane no more."""
+    done = status is JobStatus.DONE
+    tx.put(
+        "end_add",
+        no=tx.new_no(),
+        owner=tx.terms.owner,
+        job=turn.no,
+        kind=turn.kind,
+        now=tx.now,
+        status=status.value,
+        attempt=turn.attempt + (turn.state == SUSPENDED),
+        fence=turn.fence,
+        worker=turn.worker,
+        version=turn.version,
+        result=ending.result if done else None,
+        error=None if done else ending.error or turn.error,
+    )
+    tx.put("turn_drop", owner=tx.terms.owner, no=turn.no)
 
 
 class Turns(Kind):
@@ -107,9 +148,7 @@ class Turns(Kind):
 
     def _turn(self, id: str, name: str = "", nth: int = 0) -> Turn | None:
         """How a job stands that has not ended; nobody else changes that then."""
-        values = {"owner": self.owner, "id": id, "name": name, "nth": nth}
-        row = self.tx.one("turn_held", **values)
-        return None if row is None else Turn(*row)
+        return turn_of(self.tx, id, name, nth)
 
     def _held(self, jobs: Sequence[tuple[str, str | None]]) -> list[Turn | None]:
         """How jobs stand, each by its id and lane; nobody else changes them then.

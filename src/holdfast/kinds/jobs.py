@@ -15,7 +15,7 @@ import msgspec
 from holdfast import codec
 from holdfast.clock import to_datetime, to_us
 from holdfast.contract import Kind, operation, query
-from holdfast.edges import Id, Name, PageSize, Time, Value
+from holdfast.edges import Id, PageSize, Time, Tool, Value
 from holdfast.engine import Row
 from holdfast.errors import AlreadyExists, NotFound, Refused
 from holdfast.kinds.job_claims import Claims
@@ -53,7 +53,7 @@ class Jobs(Claims, Steps):
     @operation
     def put(
         self,
-        kind: Name,
+        kind: Tool,
         body: Value = None,
         *,
         lane: Id | None = None,
@@ -113,7 +113,7 @@ class Jobs(Claims, Steps):
         self,
         *,
         status: AnyStatus | None = None,
-        kind: Name | None = None,
+        kind: Tool | None = None,
         lane: Id | None = None,
         session: Id | None = None,
         parent: Id | None = None,

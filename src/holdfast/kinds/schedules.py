@@ -12,7 +12,7 @@ import msgspec
 
 from holdfast import codec
 from holdfast.contract import Kind, operation, query
-from holdfast.edges import Id, Name, PageSize, Value
+from holdfast.edges import Id, PageSize, Tool, Value
 from holdfast.engine import Row, Table
 from holdfast.errors import BadInput, NotFound, Refused
 from holdfast.guarantees import Promise
@@ -55,7 +55,7 @@ class Schedules(Kind):
     def put(
         self,
         id: ScheduleId,
-        kind: Name,
+        kind: Tool,
         body: Value = None,
         *,
         cron: Cron | None = None,

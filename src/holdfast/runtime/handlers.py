@@ -57,7 +57,7 @@ def handlings(
         raise WrongType("handlers: a worker has one handler at least")
     usual = _seconds(timeout_seconds, "timeout_seconds", limits)
     return {
-        edges.name_of(kind, "a handler's kind", limits): _handling(
+        edges.tool_of(kind, "a handler's kind", limits): _handling(
             kind, handler, usual, limits
         )
         for kind, handler in handlers.items()

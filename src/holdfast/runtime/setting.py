@@ -55,11 +55,11 @@ class Setting(msgspec.Struct):
 
     def of_owner(self, owner: str) -> Terms:
         """The terms of what the worker itself does with an owner's jobs."""
-        return Terms(owner=owner, actor=self.terms.actor)
+        return Terms(owner=owner, actor=self.terms.actor, provided=self.terms.provided)
 
     def of_job(self, job: Job) -> Terms:
         """The terms of what a handler does in the store."""
-        return Terms(owner=job.owner, actor=self.terms.actor, cause=f"job:{job.id}")
+        return msgspec.structs.replace(self.of_owner(job.owner), cause=f"job:{job.id}")
 
     async def write(self, work: Callable[[Transaction], T], owner: str) -> T:
         """Have something done in the store, to its commit."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from holdfast import edges
 from holdfast.errors import Refused
 from holdfast.kinds.job_records import Job
+from holdfast.runtime.effects import with_effects
 from holdfast.runtime.handlers import Function, Handler
 from holdfast.runtime.leasing import new_holder
 from holdfast.runtime.plans import plan_of
@@ -66,7 +67,7 @@ class Worker:
         self._terms = core.terms(store._terms, f"worker:{self.name}")  # noqa: SLF001
         self._store = store
         self._plan = plan_of(
-            handlers,
+            with_effects(handlers, self._terms.provided),
             core.limits,
             timeout_seconds=timeout_seconds,
             concurrency=concurrency,
@@ -132,6 +133,11 @@ class Worker:
             self._to_stop = at_once or bool(self._to_stop)
             if self._serving is not None:
                 self._serving.stop(at_once=at_once)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds that it does: those it was given, and what machines need."""
+        return self._plan.kinds
 
     def report(self) -> WorkerReport:
         """What it has done since it was made."""

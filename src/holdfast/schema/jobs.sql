@@ -607,3 +607,12 @@ order by at desc limit 1 offset :nth
 -- start_sweep --
 -- Count no more what began up to a time.
 delete from job_start where owner = :owner and kind = :kind and at <= :upto
+
+-- turn_free --
+-- How a job stands that has not ended, unless somebody is changing that just now; as
+-- `turn_held` has it. Nobody else changes it then.
+select j.no, j.id, j.kind, j.lane, j.parent, j.max_attempts, j.backoff, t.deadline,
+    t.state, t.until_at, t.attempt, t.fence, t.worker, t.error, t.waits_for,
+    t.cancelling, t.version, cast(null as integer)
+from job j cross join job_turn t
+where j.owner = :owner and j.id = :id and t.owner = :owner and t.no = j.no

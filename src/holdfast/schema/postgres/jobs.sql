@@ -61,3 +61,13 @@ delete from job_step where no = any (array(
 -- Delete some signals of a job.
 delete from job_signal where no = any (array(
     select g.no from job_signal g where g.job = :job limit :limit))
+
+-- turn_free --
+-- How a job stands that has not ended, unless somebody is changing that just now; as
+-- `turn_held` has it. Nobody else changes it then.
+select j.no, j.id, j.kind, j.lane, j.parent, j.max_attempts, j.backoff, t.deadline,
+    t.state, t.until_at, t.attempt, t.fence, t.worker, t.error, t.waits_for,
+    t.cancelling, t.version, cast(null as bigint)
+from job j cross join job_turn t
+where j.owner = :owner and j.id = :id and t.owner = :owner and t.no = j.no
+for update of t skip locked
