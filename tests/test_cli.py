@@ -489,7 +489,7 @@ def test_every_command_and_every_option_is_described(run):
                 "tail", "check", "search", "export", "render", "copy", "fork", "trim",
                 "migrate", "guarantees", "jobs", "jobs watch", "jobs cancel",
                 "jobs revive", "jobs signal", "jobs purge", "schedules",
-                "worker"]  # fmt: skip
+                "machines", "machines show", "worker"]  # fmt: skip
     every = run("--help")[1]
     for command in commands:
         assert command.split()[0] in every

@@ -29,6 +29,24 @@ class Some:
 
 handlers = {"mail": mail}
 number = 7
+
+BELL = {
+    "initial": "ringing",
+    "states": {
+        "ringing": {"entry": {"tool": "@sounds/ring"}, "on": {"SUCCESS": "rung"}},
+        "rung": {},
+    },
+}
+
+def ring(job):
+    return "ding"
+
+def of_store(store):
+    store.machines.define("bell", BELL, effects={"@sounds/ring": ring})
+    return handlers
+
+def none_of_store(store):
+    pass
 """
 
 
@@ -405,6 +423,20 @@ def test_a_worker_does_jobs_until_sigterm_and_reports(path, program):
         assert "Traceback" not in errors
 
 
+def test_a_worker_does_what_the_machines_need_that_its_module_defines(path, program):
+    with (
+        started("worker", "posting:of_store", "--store", path, "--name", "w") as child,
+        holdfast.open(path) as store,
+    ):
+        assert child.stdout.readline() == (
+            f"worker w serves @sounds/ring, machine.after, mail of {path}, 10 at once; "
+            "Ctrl-C stops it\n"
+        )
+        store.machines.create("bell", id="front")
+        child_has_rung = store.journal.follow(0, kinds=["machine_step"])
+        assert any(one.after["to_state"] == "rung" for one in child_has_rung)
+
+
 @pytest.mark.parametrize(
     ("named", "said"),
     [
@@ -415,6 +447,7 @@ def test_a_worker_does_jobs_until_sigterm_and_reports(path, program):
         ("posting.part:handlers", "there is no module 'posting.part'"),
         ("posting:missing", "has no 'missing': a dict of functions by kind"),
         ("posting:number", "posting:number is of type int: a dict of functions"),
+        ("posting:none_of_store", "what posting:none_of_store gives is of type NoneT"),
         ("broken:handlers", "ZeroDivisionError: division by zero"),
         ("lacking:handlers", "No module named 'no_such_library'"),
     ],

@@ -27,6 +27,7 @@ from holdfast.cli import (
     importing,
     jobs,
     look,
+    machines,
     migrating,
     searching,
     trimming,
@@ -59,6 +60,7 @@ def build() -> App:
     app.command(trimming.trim)
     app.command(jobs.build())
     app.command(jobs.schedules)
+    app.command(machines.build())
     app.command(working.worker)
     app.command(migrating.migrate)
     for command in look.COMMANDS:

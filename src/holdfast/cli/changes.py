@@ -32,6 +32,7 @@ _TEXTS = {
     "summary": "text",
 }
 _SAID = {
+    "inbox_message": ("recipient", "body"),
     "job": ("kind", "body"),
     "schedule": ("kind", "body"),
     "job_end": ("status", "result"),

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from holdfast.cli import output
 from holdfast.cli.opening import Json, Owner, Where, one_of, opened
-from holdfast.cli.standing import AsOf, Standing, json_head, standing
+from holdfast.cli.standing import AsOf, json_head, say_beside, standing
 from holdfast.errors import Refused
 from holdfast.kinds.rendering import Form
 
@@ -51,7 +51,7 @@ def export(
         then = standing(there, as_of)
         view = _of_one_owner(there, owner)
         if to == "-":
-            _say_beside(then)
+            say_beside(then)
             view.sessions.export_to(sys.stdout.buffer, id=ids)
             return
         done = view.sessions.export_to(to, id=ids)
@@ -83,14 +83,8 @@ def render(
             there, owner, "session", id, lambda view: view.sessions.get(id)
         )
         text = view.sessions.render(id, form)
-        _say_beside(standing(there, as_of))
+        say_beside(standing(there, as_of))
     output.show_text(text)
-
-
-def _say_beside(then: Standing | None) -> None:
-    """Say which moment it is, where standard output has a document alone."""
-    if then:
-        output.complain(f"as of {then.told()}", name="")
 
 
 def _of_one_owner(store: "Store", owner: str | None) -> "Store":

@@ -14,7 +14,8 @@ import msgspec
 from cyclopts import Parameter, validators
 from rich.text import Text
 
-from holdfast.cli import job_lines, output, records
+from holdfast.cli import job_lines, machine_lines, output, records
+from holdfast.cli.machines import last_steps
 from holdfast.cli.opening import (
     PAGE,
     Cursor,
@@ -56,6 +57,8 @@ class KindName(StrEnum):
     JOBS = "jobs"
     SCHEDULE = "schedule"
     SCHEDULES = "schedules"
+    MACHINE = "machine"
+    MACHINES = "machines"
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -81,7 +84,8 @@ def show(
     limit: Annotated[
         int,
         Parameter(
-            help="So many messages of a session, checkpoints of a thread: the newest.",
+            help="So many messages of a session, checkpoints of a thread, steps of a "
+            "machine: the newest.",
             validator=validators.Number(gte=1),
         ),
     ] = 20,
@@ -93,7 +97,8 @@ def show(
     """Show one record: a session, a message, a task, an item, a job, and so on.
 
     A session with its newest messages and its tasks, a thread with its newest
-    checkpoints, a job with the steps of its handler and its newest children.
+    checkpoints, a job with the steps of its handler and its newest children, a machine
+    with its last steps.
     """
     with opened(store, as_of) as there:
         then = standing(there, as_of)
@@ -228,6 +233,19 @@ def _show_schedule(store: "Store", id: str, choice: Choice) -> None:
         output.show(*head(choice.then), page)
 
 
+def _show_machine(store: "Store", id: str, choice: Choice) -> None:
+    view, machine = one_of(
+        store, choice.owner, "machine", id, lambda view: view.machines.get(id)
+    )
+    steps = last_steps(view, machine, choice.limit)
+    if choice.json:
+        found = {"machine": machine, "steps": list(steps)}
+        output.show_json({**json_head(choice.then), **found})
+    else:
+        page = machine_lines.machine(machine, steps, full=choice.full)
+        output.show(*head(choice.then), page)
+
+
 _SHOW: dict[str, Callable[["Store", str, Choice], None]] = {
     "session": _show_session,
     "task": _show_task,
@@ -236,4 +254,5 @@ _SHOW: dict[str, Callable[["Store", str, Choice], None]] = {
     "message": _show_message,
     "job": _show_job,
     "schedule": _show_schedule,
+    "machine": _show_machine,
 }

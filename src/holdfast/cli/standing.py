@@ -88,3 +88,9 @@ def head(then: Standing | None) -> list[Text]:
 def json_head(then: Standing | None) -> dict[str, Any]:
     """The same for programs: what a document begins with."""
     return {"as_of": then} if then else {}
+
+
+def say_beside(then: Standing | None) -> None:
+    """Say which moment it is, where standard output has a document alone."""
+    if then:
+        output.complain(f"as of {then.told()}", name="")

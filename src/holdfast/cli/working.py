@@ -10,7 +10,7 @@ import importlib
 import logging
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +24,7 @@ from holdfast.cli import output
 from holdfast.cli.opening import writable
 from holdfast.errors import BadInput
 from holdfast.runtime.worker import Worker, WorkerReport
+from holdfast.store import Store
 
 _FORM = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 _QUIET = {"name", "running", "unhandled"}
@@ -33,7 +34,10 @@ _POSITIVE = validators.Number(gt=0)
 def worker(
     handlers: Annotated[
         str,
-        Parameter(help="MODULE:HANDLERS, a dict in a module: functions by kind."),
+        Parameter(
+            help="MODULE:HANDLERS, a dict in a module: functions by kind; or a "
+            "function of the store that gives one, and defines machines."
+        ),
     ],
     /,
     *,
@@ -75,9 +79,10 @@ def worker(
     found = handlers_of(handlers)
     logging.basicConfig(level=logging.INFO, format=_FORM)
     with writable(store) as there:
+        mine = there.owned_by(owner)
         working = Worker(
-            there.owned_by(owner),
-            found,
+            mine,
+            found if isinstance(found, Mapping) else given_by(found, mine, handlers),
             concurrency,
             name=name,
             lanes=lane,
@@ -86,15 +91,18 @@ def worker(
             across_owners=across_owners,
         )
         _say(
-            f"worker {output.safe(working.name)} serves {_named(found)} of "
+            f"worker {output.safe(working.name)} serves {_named(working.kinds)} of "
             f"{output.safe(there.place)}, {concurrency:,} at once; Ctrl-C stops it"
         )
         working.run()
     _say(_told(working.report()))
 
 
-def handlers_of(text: str) -> Mapping[str, Any]:
-    """The handlers that MODULE:HANDLERS names. Raises `BadInput`."""
+def handlers_of(text: str) -> Mapping[str, Any] | Callable[[Store], Any]:
+    """The handlers that MODULE:HANDLERS names, or what gives them of a store.
+
+    Raises `BadInput`.
+    """
     name, _, path = text.partition(":")
     if not all(part.isidentifier() for part in [*name.split("."), *path.split(".")]):
         raise BadInput(
@@ -108,12 +116,27 @@ def handlers_of(text: str) -> Mapping[str, Any]:
             f"the module {name!r} ({_place(module)}) has no {path!r}: a dict of "
             "functions by kind is looked for"
         ) from None
-    if not isinstance(found, Mapping):
-        raise BadInput(
-            f"{text} is of type {type(found).__name__}: a dict of functions by kind is "
-            'looked for, such as {"research": research}'
-        )
+    if not isinstance(found, Mapping) and not callable(found):
+        raise _no_handlers(text, found)
     return found
+
+
+def given_by(
+    function: Callable[[Store], Any], store: Store, text: str
+) -> Mapping[str, Any]:
+    """The handlers that a function gives of a store. Raises `BadInput`."""
+    found = function(store)
+    if not isinstance(found, Mapping):
+        raise _no_handlers(f"what {text} gives", found)
+    return found
+
+
+def _no_handlers(what: str, found: object) -> BadInput:
+    return BadInput(
+        f"{what} is of type {type(found).__name__}: a dict of functions by kind is "
+        'looked for, such as {"research": research}, or a function of the store that '
+        "gives one"
+    )
 
 
 def _imported(name: str) -> ModuleType:
@@ -152,8 +175,8 @@ def _place(module: ModuleType) -> str:
     return getattr(module, "__file__", None) or "a folder without __init__.py"
 
 
-def _named(handlers: Mapping[str, Any]) -> str:
-    return ", ".join(output.one_line(str(kind)) for kind in handlers) or "nothing"
+def _named(kinds: Iterable[str]) -> str:
+    return ", ".join(map(output.one_line, kinds)) or "nothing"
 
 
 def _told(report: WorkerReport) -> str:
