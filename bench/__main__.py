@@ -24,6 +24,7 @@ from bench import (
     importing,
     integrations,
     jobs,
+    machines,
     many_callers,
     moments,
     one_caller,
@@ -53,6 +54,7 @@ MEASURES: dict[str, Callable[[Run, Peers | None], list[Line]]] = {
     "starting": starting.measure,
     "postgres": postgres.measure,
     "jobs": jobs.measure,
+    "machines": machines.measure,
 }
 
 

@@ -39,6 +39,9 @@ DBOS_POLLING = "DBOS queue, 20 looks a second"
 PROCRASTINATE_DEFER = "procrastinate's defer, 100 tasks"
 PROCRASTINATE_WORK = "procrastinate's worker"
 
+MACHINE_THREADS = "python-statemachine, 100 threads"
+MACHINE_TASKS = "python-statemachine, 100 tasks"
+
 LOADS = {
     SQLITE_SESSION: "add_items",
     SQLITE_SAVER: "put",
@@ -58,6 +61,8 @@ LOADS = {
     DBOS_POLLING: "on_dbos.queue_polling",
     PROCRASTINATE_DEFER: "on_procrastinate.defer",
     PROCRASTINATE_WORK: "on_procrastinate.work",
+    MACHINE_THREADS: "on_statemachine.send_in_threads",
+    MACHINE_TASKS: "on_statemachine.send_in_tasks",
 }
 
 

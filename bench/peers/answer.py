@@ -2,8 +2,9 @@
 
 Answers for: driving OpenAI Agents' SQLiteSession and LangGraph's SqliteSaver and
 AsyncSqliteSaver, each as its documentation shows, with what it sets by itself.
-Leaves to others: those on PostgreSQL (`on_postgres`) and queues (`on_huey`, `on_dbos`,
-`on_procrastinate`); rounds and ratios (`bench.beside` sends a line a load).
+Leaves to others: those on PostgreSQL (`on_postgres`), queues (`on_huey`, `on_dbos`,
+`on_procrastinate`) and machines (`on_statemachine`); rounds and ratios (`bench.beside`
+sends a line a load).
 Always holds: a line of JSON in, `{"load", "count"}` and a `"folder"`, or a `"url"` for
 those on a server; a line of JSON out, `{"rate", "durability"}`, or `{"error"}`.
 
