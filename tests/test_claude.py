@@ -565,7 +565,7 @@ async def _until_killed(target, program, say):
     )
     async with await holdfast.aopen(target) as store:
         claude = HoldfastSessionStore(store)
-        async for _ in store.journal.follow():
+        async for _ in store.journal.follow(0):
             there = await claude.load(key) or [{}]
             if there[-1].get("type") == "assistant":
                 say(id)

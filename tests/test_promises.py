@@ -71,10 +71,11 @@ def _lease(store: Any, number: int) -> None:
 
 
 def _work(store: Any, number: int) -> None:
-    """One job more, and one that somebody has claimed."""
-    store.jobs.put("do", id=f"no-{number}")
-    if number % 2:
-        store.jobs.claim("w", lease_seconds=9_999)
+    """One job more; somebody has claimed every other one."""
+    with store.transaction() as tx:
+        tx.jobs.put("do", id=f"no-{number}", lane=f"lane {number}")
+        if number % 2:
+            tx.jobs.claim("w", lanes=[f"lane {number}"], lease_seconds=9_999)
 
 
 def _machine(store: Any, number: int) -> None:
