@@ -120,7 +120,7 @@ def effects(target: Target, count: int) -> float:
 
 async def _made(store: AsyncStore, name: str, count: int) -> list[str]:
     """So many new machines, in one transaction."""
-    async with store.transaction() as tx:
+    async with store.transaction(timeout_seconds=60) as tx:
         return [(await tx.machines.create(name)).id for _ in range(count)]
 
 

@@ -5,8 +5,8 @@ tasks. What is saved is the least that a restart needs: state and context, no hi
 Leaves to others: rounds and ratios (`bench.machines`).
 Always holds: an event is answered after the commit of what it changed, in a file with a
 write-ahead log and `synchronous` FULL. The machines are made, and their rows are there,
-before the clock starts. There is one connection: threads with one each are slower,
-since only one of them can commit at a time.
+before the clock starts. There is one connection, since only one can commit at a time;
+a connection for each thread was not tried.
 """
 
 import asyncio
