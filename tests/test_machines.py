@@ -698,6 +698,9 @@ def test_a_copy_goes_on_where_the_machine_was(engine, tmp_path):
     with place_on(engine, tmp_path / "copy") as target:
         holdfast.copy(tmp_path / "a.db", target)
         with holdfast.open(target) as copy:
+            assert len(copy.machines.list("order", state="paying")) == 1
             do(copy, {"number": 4}, kinds=["@bank/charge"])
             assert copy.machines.get("o").state == "paid"
+            (there,) = copy.machines.list("order", state="paid")
+            assert there.id == "o"
             assert copy.machines.send("o", "PAY").outcome == "ignored"

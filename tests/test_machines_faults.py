@@ -759,6 +759,7 @@ def test_a_copy_and_a_past_in_the_middle_of_an_effect(target, tmp_path):
     for made in ("copy.db", "fork.db"):
         with store_in(tmp_path / made) as copy:
             assert state_of(copy) == "busy"
+            assert len(copy.machines.list("work", state="busy")) == 1
             if made == "fork.db":  # the past knows of no claims
                 job = claimed(copy, "work")
             copy.jobs.complete(job.id, fence=job.fence)
