@@ -6,13 +6,15 @@ is behind it.
 
 import contextlib
 import threading
+import time
 
 import msgspec
 
 from holdfast.clock import ManualClock
-from holdfast.engine import Report, Terms, answer
+from holdfast.engine import Report, Terms, Transaction, answer
 from holdfast.engines.postgres.engine import PostgresEngine
 from holdfast.engines.sqlite.engine import SqliteEngine
+from holdfast.errors import Closed, Refused
 
 
 class Wrapped:
@@ -256,7 +258,10 @@ class NeverTimesOut(Broken):
 
 
 class ServesAfterItsClose(Broken):
-    noticed_by = ("test_a_closed_engine_refuses_everything",)
+    noticed_by = (
+        "test_a_closed_engine_refuses_everything",
+        "test_a_closed_engine_serves_nobody_beside_the_state",
+    )
 
     def close(self):
         """Nothing happens."""
@@ -291,7 +296,10 @@ class ForgetsWhoAndWhy(Broken):
 
 
 class WritesThoughItShouldOnlyRead(Broken):
-    noticed_by = ("test_a_store_that_is_only_read_is_not_written_to",)
+    noticed_by = (
+        "test_a_store_that_is_only_read_is_not_written_to",
+        "test_beside_a_state_that_is_only_read_nothing_is_written",
+    )
 
     def chosen(self, options):
         return msgspec.structs.replace(options, read_only=False)
@@ -384,8 +392,255 @@ class AnswersAndCommitsLater(Broken):
         super().really_close()
 
 
+class TellsBeforeTheCommit(Broken):
+    noticed_by = ("test_what_is_told_of_is_there_by_then",)
+
+    def spoiled(self, unit):
+        work = unit.work
+
+        def early(tx):
+            result = work(tx)
+            self.inner.witness.committed(list(tx.tellings))
+            tx.tellings.clear()
+            return result
+
+        unit.work = early
+        return unit
+
+
+class TellsOfWhatWasUndone(Broken):
+    noticed_by = (
+        "test_what_is_undone_is_never_told",
+        "test_in_a_group_each_unit_tells_for_itself_and_once",
+    )
+
+    def spoiled(self, unit):
+        work = unit.work
+
+        def told(tx):
+            before = len(tx.tellings)
+            try:
+                return work(tx)
+            except BaseException:
+                self.inner.witness.committed(tx.tellings[before:])
+                raise
+
+        unit.work = told
+        return unit
+
+
+class KeepsWhatASavepointTold(Broken):
+    noticed_by = ("test_a_savepoint_that_is_undone_takes_what_it_told_along",)
+
+    def spoil(self, tx):
+        class Keeping(Wrapped):
+            @contextlib.contextmanager
+            def savepoint(self):
+                told = []
+                try:
+                    with self.inner.savepoint():
+                        try:
+                            yield
+                        finally:
+                            told += self.inner.tellings
+                except BaseException:
+                    self.inner.tellings[:] = told
+                    raise
+
+        return Keeping(tx)
+
+
+class HearsWhatIsOver(Broken):
+    noticed_by = ("test_what_is_over_tells_nothing_more",)
+
+    def spoil(self, tx):
+        class Hearing(Wrapped):
+            def tell(self, told):
+                Transaction.tell(self.inner, told)
+
+        return Hearing(tx)
+
+
+class TellsOfReads(Broken):
+    noticed_by = ("test_a_commit_is_told_of_that_changed_something_and_a_read_is_not",)
+
+    def read(self, unit):
+        found = self.inner.read(unit)
+        self.inner.witness.committed([])
+        return found
+
+
+class Mishearing(Broken):
+    """An engine whose witness is told something else, by way of `heard`."""
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, self.heard(value) if name == "witness" else value)
+
+
+class TellsTwice(Mishearing):
+    noticed_by = (
+        "test_what_a_transaction_tells_is_told_in_order_however_it_is_run",
+        "test_in_a_group_each_unit_tells_for_itself_and_once",
+    )
+
+    class heard(Wrapped):
+        def committed(self, tellings):
+            self.inner.committed(tellings * 2)
+
+
+class TellsBackwards(Mishearing):
+    noticed_by = ("test_what_a_transaction_tells_is_told_in_order_however_it_is_run",)
+
+    class heard(Wrapped):
+        def committed(self, tellings):
+            self.inner.committed(tellings[::-1])
+
+
+class ForgetsWhoTold(Mishearing):
+    noticed_by = ("test_what_is_told_is_as_it_was_said_with_the_terms_of_its_unit",)
+
+    class heard(Wrapped):
+        def committed(self, tellings):
+            self.inner.committed([(Terms(), told) for _, told in tellings])
+
+
+class SaysNothingOfCommits(Mishearing):
+    noticed_by = ("test_a_commit_is_told_of_that_changed_something_and_a_read_is_not",)
+
+    class heard(Wrapped):
+        def committed(self, tellings):
+            if tellings:
+                self.inner.committed(tellings)
+
+
+class SaysNothingOfFailures(Mishearing):
+    noticed_by = ("test_what_storage_did_not_keep_is_told_of",)
+
+    class heard(Wrapped):
+        def failed(self, error):
+            """Nobody is told."""
+
+
+class TellsOfItsEndTwice(Mishearing):
+    noticed_by = ("test_the_end_is_told_once_while_the_engine_still_serves",)
+
+    class heard(Wrapped):
+        def closing(self):
+            self.inner.closing()
+            self.inner.closing()
+
+
+class ForgetsWhatIsCommittedWhileItCloses(Mishearing):
+    noticed_by = (
+        "test_what_is_committed_while_it_closes_is_told_before_the_state_is_closed",
+    )
+
+    class heard(Wrapped):
+        def __init__(self, inner):
+            super().__init__(inner)
+            object.__setattr__(self, "ending", [])
+
+        def closing(self):
+            self.ending.append(True)
+            time.sleep(0.05)
+            self.inner.closing()
+
+        def committed(self, tellings):
+            if not self.ending:
+                self.inner.committed(tellings)
+
+
+class TellsOfItsEndAfterIt(Mishearing):
+    noticed_by = ("test_the_end_is_told_once_while_the_engine_still_serves",)
+
+    class heard(Wrapped):
+        def closing(self):
+            """Not yet."""
+
+    def close(self):
+        self.inner.close()
+        with contextlib.suppress(Closed):
+            self.inner.witness.inner.closing()
+
+
+class BrokenBeside(Broken):
+    """An engine of which what is beside the state is broken: its `aside`."""
+
+    @property
+    def beside(self):
+        return self.aside(self.inner.beside)
+
+
+class ForgetsToRollBackBesideTheState(BrokenBeside):
+    noticed_by = ("test_a_unit_beside_the_state_is_kept_whole_or_leaves_nothing",)
+
+    class aside(Wrapped):
+        write = ForgetsToRollBackAUnit.write
+
+
+class JournalsWhatIsBesideTheState(BrokenBeside):
+    engine = "postgres"
+    noticed_by = ("test_what_is_kept_beside_the_state_is_no_change_of_it",)
+
+    class aside(Wrapped):
+        def write(self, unit):
+            unit.terms = Terms(every_owner=True)
+            return self.inner.write(unit)
+
+
+class WaitsForTheStateBesideIt(BrokenBeside):
+    noticed_by = ("test_neither_waits_for_a_transaction_of_the_other",)
+    open = threading.Lock()
+
+    @contextlib.contextmanager
+    def borrow(self, terms, seconds):
+        with self.open, self.inner.borrow(terms, seconds) as tx:
+            yield tx
+
+    class aside(Wrapped):
+        def write(self, unit):
+            if not WaitsForTheStateBesideIt.open.acquire(timeout=0.2):
+                raise TimeoutError
+            WaitsForTheStateBesideIt.open.release()
+            return self.inner.write(unit)
+
+
+class HasNothingBesideTheState(BrokenBeside):
+    noticed_by = ("test_it_is_there_once_it_was_written_to",)
+
+    class aside(Wrapped):
+        there = False
+
+
+class LosesTheSecondWakeUpBesideTheState(BrokenBeside):
+    noticed_by = (
+        "test_who_watches_beside_the_state_is_woken_until_it_stops",
+        "test_who_watches_beside_the_state_is_woken_by_another_engine_too",
+    )
+
+    class aside(Wrapped):
+        watch = LosesTheSecondWakeUp.watch
+
+
+class TakesWhatComesTooLateBesideTheState(BrokenBeside):
+    noticed_by = ("test_a_unit_beside_the_state_that_is_over_does_nothing_more",)
+
+    class aside(Wrapped):
+        def write(self, unit):
+            class Late(Wrapped):
+                def put(self, name, /, **values):
+                    with contextlib.suppress(Refused):
+                        self.inner.put(name, **values)
+
+            work = unit.work
+            unit.work = lambda tx: work(Late(tx))
+            return self.inner.write(unit)
+
+
 BROKEN = [
     found
     for found in list(globals().values())
-    if isinstance(found, type) and issubclass(found, Broken) and found is not Broken
+    if isinstance(found, type)
+    and issubclass(found, Broken)
+    and hasattr(found, "noticed_by")
 ]

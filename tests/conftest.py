@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import holdfast
 from driving import Driven
@@ -44,12 +44,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Keep tests' files in memory if there is room; nothing of them outlives power.
 
-    With `--oldest`, try less by chance, and bear what old versions warn of.
+    With `--oldest`, try less by chance, and bear what old versions warn of. How long an
+    example takes says how busy the machine is, and nothing of what is tested.
     """
+    settings.register_profile(
+        "holdfast", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("holdfast")
     if "TMPDIR" not in os.environ and _room_in(IN_MEMORY) > ROOM_BYTES:
         os.environ["TMPDIR"] = tempfile.tempdir = IN_MEMORY
     if config.getoption("oldest"):
-        settings.register_profile("oldest", max_examples=10)
+        settings.register_profile(
+            "oldest", settings.get_profile("holdfast"), max_examples=10
+        )
         settings.load_profile("oldest")
         for warning in OLD_WARNINGS:
             config.addinivalue_line("filterwarnings", warning)

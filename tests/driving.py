@@ -24,6 +24,23 @@ class Driven:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return driven(self._target(*args, **kwargs), self._loop)
 
+    def __enter__(self) -> Any:
+        return driven(
+            self._loop.run_until_complete(self._target.__aenter__()), self._loop
+        )
+
+    def __exit__(self, *raised: Any) -> None:
+        self._loop.run_until_complete(self._target.__aexit__(*raised))
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return self._loop.run_until_complete(anext(self._target))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
 
 def driven(value: Any, loop: asyncio.AbstractEventLoop) -> Any:
     """The value, or what stands for it on the sync side."""

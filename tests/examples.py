@@ -65,12 +65,14 @@ def furnish(store: Any, word: str) -> None:
         )
     write = {"index": -1, "channel": "a", "type": "text", "body": word}
     store.threads.put_writes("steps", "c1", "task", [write])
+    store.events.emit("thing:seen", {"of": word}, session="talk", correlation="c1")
     furnish_jobs(store, word)
     for id in ("asked", "first", "second"):
         store.inbox.deliver("desk", {"of": word}, id=id, sender="clerk")
     store.inbox.set_aside("asked", f"no use to {word}")
     store.inbox.take("desk")
     furnish_machines(store, word)
+    furnish_observations(store, word)
     store.journal.advance("reader", 1)
 
 
@@ -123,6 +125,14 @@ def furnish_machines(store: Any, word: str) -> None:
     store.inbox.deliver("fresh", {"type": "PAY", "payload": word}, id="pay")
 
 
+def furnish_observations(store: Any, word: str) -> None:
+    """One that is active, and one that is paused."""
+    observations = store.observations
+    observations.create("watcher", word, ["task:*", "*:log"], id="seen", inbox=True)
+    observations.create("watcher", id="blind", rate_limit=None, where={"of": word})
+    observations.pause("blind")
+
+
 def _equals(wanted: object) -> Callable[[object], bool]:
     return lambda result: result == wanted
 
@@ -140,11 +150,45 @@ _STEPS = {"id": "steps"}
 _HELD = {"id": "held", "fence": 1}
 _BEAT = {"id": "beat"}
 _SECOND = {"id": "second"}
+_SEEN = {"id": "seen"}
 _FRESH = {"id": "fresh"}
 _FACT = {"namespace": ["of", "all"], "key": "fact"}
 _PLACES = {"places": [[["of", "all"], "fact"], [["of", "none"], "fact"]]}
 
 EXAMPLES: dict[str, Example] = {
+    "events.chain": Example({"correlation": "c1", "limit": 10}, _NOTHING),
+    "events.emit": Example(
+        {
+            "name": "thing:done",
+            "data": {"a": 1},
+            "session": "talk",
+            "correlation": "c1",
+            "level": "warning",
+            "source": "desk",
+            "whole": True,
+        },
+        _equals(None),
+    ),
+    "events.policy": Example({}, _something),
+    "events.query": Example(
+        {
+            "pattern": ["thing:*", "other"],
+            "since": "2000-01-01T00:00:00Z",
+            "until": "2100-01-01T00:00:00Z",
+            "session": "talk",
+            "correlation": "c1",
+            "source": None,
+            "level": "info",
+            "where": None,
+            "newest_first": True,
+            "limit": 10,
+        },
+        _NOTHING,
+    ),
+    "events.stats": Example(
+        {"since": "2000-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z"},
+        lambda found: found.total == 0,
+    ),
     "inbox.deliver": Example(
         {"to": "desk", "body": {"a": [1, None]}, "id": "new", "sender": "clerk"},
         _something,
@@ -320,6 +364,40 @@ EXAMPLES: dict[str, Example] = {
         NotFound,
     ),
     "machines.upgrade": Example({"name": "order", "limit": 5}, NotFound),
+    "observations.create": Example(
+        {
+            "observer": "watcher",
+            "target": "worker",
+            "events": ["task:*", "*:done"],
+            "id": "newly",
+            "sampling_rate": 0.5,
+            "rate_limit": 2.5,
+            "where": {"task.id": "t1", "urgent": True},
+            "inbox": True,
+        },
+        _something,
+    ),
+    "observations.delete": Example(_SEEN, _equals(False)),
+    "observations.get": Example(_SEEN, NotFound),
+    "observations.list": Example(
+        {"observer": "watcher", "target": "*", "status": "paused", "limit": 5},
+        _NOTHING,
+    ),
+    "observations.pause": Example(_SEEN, NotFound),
+    "observations.resume": Example({"id": "blind"}, NotFound),
+    "observations.update": Example(
+        {
+            **_SEEN,
+            "expect": 1,
+            "target": "other",
+            "events": ["*"],
+            "sampling_rate": 0.25,
+            "rate_limit": 1,
+            "where": {"a.b": None},
+            "inbox": False,
+        },
+        NotFound,
+    ),
     "schedules.delete": Example(_BEAT, _equals(False)),
     "schedules.get": Example(_BEAT, NotFound),
     "schedules.list": Example({"limit": 5}, _NOTHING),
@@ -562,7 +640,9 @@ def operations() -> dict[str, Operation]:
 
 OPERATIONS = operations()
 NAMES = sorted(OPERATIONS)
-WRITING = [name for name in NAMES if not OPERATIONS[name].reads]
+WRITING = [
+    name for name in NAMES if not (OPERATIONS[name].reads or OPERATIONS[name].beside)
+]
 
 
 def example(name: str) -> Example:
@@ -574,7 +654,8 @@ def example(name: str) -> Example:
 def dump(store: Any, owner: str | None = None) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table (or those of one owner), as the engine has it.
 
-    Without indexes, which are made from them. Read through the store's own engine:
+    Without indexes, which are made from them, and without what is beside the state,
+    which comes to disk by itself. Read through the store's own engine:
     another open file would drop its locks.
     """
 
@@ -596,7 +677,7 @@ _SQLITE = """select t.name, c.name from sqlite_schema t
 _POSTGRES = """select t.relname, c.attname from pg_class t
     join pg_attribute c on c.attrelid = t.oid
     where t.relnamespace = current_schema()::regnamespace and t.relkind in ('r', 'p')
-    and c.attnum > 0 and not c.attisdropped
+    and c.attnum > 0 and not c.attisdropped and t.relname not like 'event%'
     and t.relname not in ('receipt', 'derived', 'search')
     order by t.relname, c.attnum"""
 """Every column of every table that says what a store holds."""

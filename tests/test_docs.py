@@ -27,14 +27,24 @@ from holdfast.across import AcrossOwners
 from holdfast.astore import AsyncStore
 from holdfast.cli import main
 from holdfast.cli.app import build
+from holdfast.events.following import Following
+from holdfast.runtime.bus import Bus, Subscription
 from holdfast.runtime.following import Follower
 from holdfast.runtime.leasing import HeldLease
+from holdfast.runtime.observing import StoreObservations
 from holdfast.runtime.replying import Reply
 from holdfast.runtime.running import RunningJob
 from holdfast.runtime.talking import Talk
+from holdfast.runtime.watching import Watched
 from holdfast.runtime.worker import Worker
 from holdfast.runtime.working import Work
-from holdfast.shown import StoreJobs, StoreJournal, StoreSessions, StoreTasks
+from holdfast.shown import (
+    StoreEvents,
+    StoreJobs,
+    StoreJournal,
+    StoreSessions,
+    StoreTasks,
+)
 from holdfast.store import Store
 from holdfast.transaction import OpenTransaction
 from page_servers import with_servers
@@ -48,21 +58,27 @@ SHOWN_CLASSES = {
     "sessions": StoreSessions,
     "tasks": StoreTasks,
     "jobs": StoreJobs,
+    "observations": StoreObservations,
     "tx": OpenTransaction,
     "lease": HeldLease,
     "work": Work,
     "reply": Reply,
     "talk": Talk,
     "follower": Follower,
+    "watched": Watched,
+    "events": StoreEvents,
+    "following": Following,
     "across": AcrossOwners,
     "worker": Worker,
+    "bus": Bus,
+    "mine": Subscription,
     "job": RunningJob,
 }
 """What users hold in hand, by the name that the reference has for it."""
 NOT_FOR_USERS = {
     *("store.perform", "store.begin"),
     *("reply.beat", "reply.finish", "reply.leave"),
-    "job.begin",
+    *("job.begin", "watched.hear", "watched.forsake", "bus.disown"),
 }
 
 
@@ -107,7 +123,9 @@ class Reader:
         if tool == "make":
             assert re.search(rf"^{arguments[0]}:", MAKEFILE, re.MULTILINE)
         elif tool == "holdfast" and is_endless(arguments):
-            build().parse_args(arguments)  # test_demo.py, test_cli_jobs.py run it
+            build().parse_args(
+                arguments
+            )  # test_demo.py, test_cli_jobs.py and so on run it
         elif tool in {"holdfast", "python"}:
             if "|" in arguments:
                 tool, arguments = "sh", ["-c", f"{SHELL}{command.text}"]
@@ -145,7 +163,11 @@ class Reader:
 
 def is_endless(arguments: list[str]) -> bool:
     """Whether a command takes long, or goes on until it is stopped."""
-    return arguments[0] in {"demo", "worker"} or arguments[:2] == ["jobs", "watch"]
+    return (
+        arguments[0] in {"demo", "worker"}
+        or arguments[:2] == ["jobs", "watch"]
+        or "--follow" in arguments
+    )
 
 
 SHELL = f"""

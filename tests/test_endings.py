@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 import holdfast
+from holdfast.engine import Terms, Unit
 from holdfast.engines.sqlite import tickets
-from holdfast.engines.sqlite.turn import Turn
-from holdfast.errors import CannotOpen, Closed
+from holdfast.errors import Busy, CannotOpen, Closed, HoldfastError, Refused
+from holdfast.turn import Turn
 from killing import Worker
 from turns import JOIN_SECONDS, joined, turn_held
 
@@ -54,6 +55,7 @@ AFTER_CLOSING = {
     "check": lambda store: store.check(),
     "owner": lambda store: store.owned_by("ada").tasks.list(),
     "usage": lambda store: store.usage(),
+    "events": lambda store: store.events.query(),
 }
 
 
@@ -267,15 +269,112 @@ def test_an_interrupt_before_the_turn_is_held_on_to_costs_nobody_the_turn(
     assert talk.sessions.get("talk").message_count == 1
 
 
+def test_an_interrupt_amid_a_piece_of_work_or_before_it_costs_nobody_the_turn(
+    monkeypatch,
+):
+    turn = Turn()
+    take = Turn.take
+    kept: list[BaseException] = []
+
+    def interrupted(*given: Any) -> None:
+        if given:
+            take(*given)  # what it gives is dropped, as the exception drops it
+        raise KeyboardInterrupt
+
+    for amid in (False, True):
+        with monkeypatch.context() as patch:
+            if not amid:
+                patch.setattr(Turn, "take", interrupted)
+            with pytest.raises(KeyboardInterrupt) as raised:
+                turn.held(interrupted if amid else lambda: None)
+        kept.append(raised.value)  # with all that its traceback keeps
+        joined(*threads(1, lambda _: turn.held(lambda: None)))
+        assert not turn.has(threading.get_ident())
+        turn.take()  # and dropped, as an exception would: no traceback keeps it
+        assert turn.take(1) is not None
+
+
+def _amid(store: holdfast.Store, does: Callable[[], object]) -> Any:
+    """What comes of it, amid a unit beside the state and on its very thread."""
+
+    def work(_: Any) -> object:
+        try:
+            return does()
+        except HoldfastError as error:
+            return error
+
+    core = store._core
+    answers: list[object] = []
+
+    def read() -> None:
+        answers.append(core.engine.beside.read(Unit(work, Terms(), core.clock)))
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    joined(thread)
+    return answers[0]
+
+
+def test_a_handler_amid_a_query_in_memory_does_not_wait_for_its_own_thread():
+    store = holdfast.open(":memory:")
+    store.events.emit("before")
+    store.events.flush()
+    assert isinstance(_amid(store, lambda: list(store.events.query())), Busy)
+    assert isinstance(_amid(store, store.close), Refused)
+    _amid(store, lambda: store.events.emit("amid"))
+    store.events.flush()
+    assert [e.name for e in store.events.query("amid")] == ["amid"]
+    store.close()
+
+
 # Forked.
+
+
+def test_a_store_in_memory_that_is_forked_amid_a_query_refuses_its_child():
+    store = holdfast.open(":memory:")
+    store.events.emit("before")
+    store.events.flush()
+
+    def child(say: Any) -> None:
+        with pytest.raises(Closed, match="fork"):
+            store.events.query()
+        say("refused")
+
+    def fork() -> None:
+        worker = Worker(child)
+        try:
+            worker.wait_for(1)
+            worker.finish()
+        finally:
+            worker.close()
+
+    amid, forked = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        amid.set()
+        forked.wait(JOIN_SECONDS)
+
+    thread = threading.Thread(target=_amid, args=(store, wait))
+    thread.start()
+    assert amid.wait(JOIN_SECONDS)
+    fork()
+    forked.set()
+    joined(thread)
+    store.close()
 
 
 def test_a_store_that_is_used_after_a_fork_says_so_and_its_parent_goes_on(talk, path):
     read, write = os.pipe()
     go_on, tell = os.pipe()
+    opened: list[str] = []
+    talk.events.emit("before")
+    talk.events.flush()
+    talk._core.engine.beside._connection = None  # as if another process had written it
     talk.sessions.append("talk", "user", "before")
 
     def child(say: Any) -> None:
+        beside = talk._core.engine.beside
+        beside._connect = lambda **_: opened.append("the parent's file")
         for use in AFTER_CLOSING.values():
             try:
                 use(talk)
@@ -286,6 +385,7 @@ def test_a_store_that_is_used_after_a_fork_says_so_and_its_parent_goes_on(talk, 
         for use in (talk.aio.sessions.list, talk.aio.sessions.create):
             with pytest.raises(Closed):
                 asyncio.run(use())
+        assert not opened
         talk.close()
         say("refused")
         os.read(go_on, 1)
@@ -343,3 +443,34 @@ def test_a_child_may_have_a_store_of_its_own(talk, tmp_path):
 
     worker = Worker(child)
     assert worker.finish() == ["mine"]
+
+
+def test_a_handler_just_before_the_turn_is_had_does_not_wait_for_it(monkeypatch):
+    turn, take = Turn(), Turn.take
+
+    def handled(turn: Turn, seconds: float | None = None) -> Any:
+        token = take(turn, seconds)
+        with pytest.raises(Busy):
+            turn.held(lambda: None)
+        return token
+
+    monkeypatch.setattr(Turn, "take", handled)
+    assert turn.held(lambda: 1) == 1
+
+
+def test_who_asks_for_the_turn_again_and_again_keeps_nobody_out():
+    turn, had, ended = Turn(), [0, 0], threading.Event()
+
+    def asks(number: int) -> None:
+        while not ended.is_set():
+            turn.held(lambda: time.sleep(0.0005))
+            had[number] += 1
+
+    threads = [threading.Thread(target=asks, args=(number,)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert min(had) > sum(had) / 10

@@ -127,7 +127,7 @@ def versions_run(url):
     with looking(url) as connection:
         return connection.execute(
             "select kind, version from migration "
-            "where kind not in ('derived', 'search') order by 1, 2"
+            "where kind not in ('derived', 'search', 'events') order by 1, 2"
         ).fetchall()
 
 

@@ -235,7 +235,7 @@ def test_what_someone_else_said_in_the_session_is_seen(store):
 
 
 def test_a_thread_that_is_deleted_or_pruned_leaves_nothing_behind(store, monkeypatch):
-    monkeypatch.setattr("holdfast.integrations.langgraph.saver._DROPPED_AT_ONCE", 2)
+    monkeypatch.setattr("holdfast.integrations.langgraph.keeping._DROPPED_AT_ONCE", 2)
     saver = HoldfastSaver(store)
     turns(made(saver))
     saver.copy_thread("trip", "copied")

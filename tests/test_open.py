@@ -371,6 +371,8 @@ def test_a_look_at_a_store_leaves_nothing_beside_it(tmp_path):
         with pytest.raises(Refused):
             store.sessions.create(id="more")
     assert [found.name for found in tmp_path.iterdir()] == ["agent.db"]
+    holdfast.open(path, read_only=True).close()  # which looked at nothing within
+    assert [found.name for found in tmp_path.iterdir()] == ["agent.db"]
 
 
 def formats_said(place: str) -> tuple[int, int]:

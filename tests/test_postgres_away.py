@@ -11,6 +11,7 @@ import pytest
 
 import holdfast
 from driving import Driven
+from holdfast.engines import rounds
 from holdfast.engines.postgres import failures
 from holdfast.engines.postgres.wire import Wire
 from holdfast.errors import OutcomeUnknown, Unreachable
@@ -130,7 +131,7 @@ def test_while_the_server_is_away_every_call_says_so_in_time(
             call(face)
     assert time.monotonic() - began < SOON_SECONDS
     mortal.start()
-    assert there(store) == before
+    assert found(store) == before
     call(store)
 
 
@@ -178,6 +179,55 @@ def test_a_store_can_be_closed_while_the_server_is_away(mortal: Server) -> None:
     store.close()
     assert time.monotonic() - began < SOON_SECONDS
     mortal.start()
+
+
+def _deliver(store: holdfast.Store) -> None:
+    store.events.emit("task.done", {}, source="agent")
+
+
+def _tidy(store: holdfast.Store) -> None:
+    store._core.engine._post_own(lambda tx: tx.untidy())
+
+
+@pytest.mark.parametrize("does", [_deliver, _tidy])
+def test_what_a_store_does_by_itself_does_not_keep_who_closes_it(
+    mortal: Server, does: Callable[[holdfast.Store], None]
+) -> None:
+    store = holdfast.open(mortal.url(schema=f"by_itself{does.__name__}"))
+    store.observations.create("watcher", inbox=True)
+    _deliver(store)
+    until(lambda: len(list(store.inbox.list(to="watcher"))) == 1)
+    mortal.stop()
+    does(store)
+    began = time.monotonic()
+    store.close()
+    assert time.monotonic() - began < SOON_SECONDS
+    mortal.start()
+
+
+def test_the_impatient_change_nothing_for_how_long_others_wait(
+    store: holdfast.Store, mortal: Server
+) -> None:
+    links = store._core.engine._links
+    mortal.stop()
+    with pytest.raises(Unreachable):
+        links.take(patient=False)
+    assert links.seconds_left(patient=True) == RECONNECT_SECONDS
+    for patient in (True, False):
+        with pytest.raises(Unreachable):
+            links.take(patient=patient)
+        assert links.seconds_left(patient=True) <= 0
+    mortal.start()
+
+
+def test_a_round_of_tidying_that_failed_before_it_began_is_due_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted = rounds.Rounds()
+    counted.one(lambda _: None)
+    assert not counted.due(untidy=True)
+    monkeypatch.setattr(rounds, "_SECONDS", 0.0)
+    assert counted.due(untidy=False)
 
 
 # Nobody can say.

@@ -43,6 +43,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "text_of": (*_TEXT, "x" * 1_001),
     "_description": (*_TEXT, "", "x" * 2_556),
     "document_of": (*_VALUE, _SELF, _DEEP),
+    "data_of": (*_VALUE[:-1], _SELF, _DEEP),
     "_piece": (5, 1.5, True, b"x", [], {}, "\ud800", "x" * 2_000),
     "object_of": (5, "x", [], *({"a": wrong} for wrong in _VALUE)),
     "count_of": _WHOLE,
@@ -54,6 +55,10 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "zone_of": (*_TEXT, "", "Nowhere/Land", "../UTC", "America"),
     "every_of": (*_NUMBER, 0, -1, 0.01, 2**52),
     "time_of": (5, b"x", [], "yesterday", _NO_ZONE.date(), _NO_ZONE),
+    "level_of": (5, True, b"x", {}, "", "loud", "INFO"),
+    "patterns_of": (
+        5, 1.5, True, b"x", [], {}, "", "a\x00", "x" * 201, ["a", 5], ["x"] * 101,
+    ),
     "truth_of": (0, 1, "x", [], None),
     "_counting": (5, "x", b"x", [], {}, True),
     "_summary": (5, 1.5, b"x", [], {}, "\ud800", "", "x" * 2_000),
@@ -125,6 +130,16 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "_from_versions": (
         5, "x", [], {"a": {}}, {1: "a"}, {1: {"a": 5}}, {1: {5: "a"}}, {1.5: {}},
     ),
+    "_patterns": (
+        5, "x", b"x", [], [5], [""], [None], ["a\n"], ["x" * 201], ["x"] * 101,
+        [f"{n:0199d}" for n in range(9)],
+    ),
+    "_share": (*_NUMBER, -0.1, 1.1),
+    "_rate": (*_NUMBER, 0, -1, 2**52),
+    "where_of": (
+        5, "x", [], {"a": {}}, {"a": [1]}, {"a..b": 1}, {"": 1}, {5: 1}, {"a": {1}},
+        {"a": "x" * 2_000},
+    ),
     "cursor": (
         5, b"x", [], "nonsense", "é", "\ud800", "", cursor_of(True, True),
         cursor_of(1, 2, 3), cursor_of("a"), cursor_of(2**63, 2**63), cursor_of(2**63),
@@ -148,6 +163,7 @@ def untouched():
     """One such store, for tests that try to write and cannot."""
     with holdfast.open(":memory:", clock=ManualClock(), limits=SMALL) as store:
         furnish(store, "ada")
+        store._core.engine.tidy = None  # on a thread that a test would leave behind
         yield store
 
 
@@ -426,6 +442,8 @@ TROUBLE: dict[str, tuple[dict[str, Any], ...]] = {
         {"payload": "x" * 900},
     ),
     "machines.upgrade": ({"name": "gone"},),
+    "observations.create": ({"id": "seen"},),
+    "observations.update": ({"expect": 9},),
     "sessions.append": ({"expect": 9}, {"message_id": "m1"}),
     "sessions.begin_reply": ({"message_id": "m1"},),
     "sessions.create": ({"id": "talk"}, {"parent": "gone"}),

@@ -18,10 +18,14 @@ from holdfast import clock as clocks
 from holdfast import errors, indexes
 from holdfast.declared import registry
 from holdfast.engine import Terms
+from holdfast.engines.sqlite.beside import beside_path
 from holdfast.engines.sqlite.connection import connect
 from holdfast.engines.sqlite.transaction import SqliteTransaction
+from holdfast.events.elsewhere import Elsewhere
+from holdfast.events.writing import write
 from holdfast.kinds.job_records import JobStatus
 from holdfast.kinds.jobs import Jobs
+from holdfast.kinds.observations import Observations
 from holdfast.schema.catalog import catalog
 from holdfast.schema.past import Statements
 from holdfast.schema.statements import Statement, overrides, parse, shipped
@@ -30,13 +34,14 @@ from test_journal import MADE
 STATEMENTS = catalog(registry().parts())
 SOURCE = Path(holdfast.__file__).parent
 CALLS = {"one", "all", "run", "put", "fields"}
-KINDS = ("inbox", "items", "jobs", "journal", "leases", "machines", "schedules",
+KINDS = ("events", "inbox", "items", "jobs", "journal", "leases", "machines",
+    "observations", "schedules",
     "sessions", "tasks", "threads",
 )  # fmt: skip
 BY_NAME = re.compile(
     r"_(exists|owners|now|before|until|known|numbers|seqs|back|as_was"
     r"|gone|within|placed|touched|trim|weight|left_line|past)$|^search_\w+_(page|changed|row|left)$"
-    r"|^job_list_|^inbox_list|^job\w*_usage$|^(step|signal)_sweep$"
+    r"|^(event|observed)\w*_(after|before)$|^job_list_|^inbox_list|^job\w*_usage$|^(step|signal)_sweep$"
 )
 """Statements whose names are put together from a kind's or a table's."""
 FOR_EVERY_TABLE = re.compile(
@@ -51,8 +56,17 @@ WHOLE = {
 }
 """Those that can be run by themselves, and now."""
 
+BESIDE = WHOLE.keys() & catalog(p for p in registry().parts() if p.beside).keys()
+STATE = WHOLE.keys() - BESIDE
+
 # Each reads more than it gives back; why that is right stands beside it.
 SCANS = {
+    "event_add": "the list of events that it is given",
+    "event_minutes": "from the newest on, as far as there is room",
+    "event_names": "one step a name",
+    "event_policy": "one row a setting",
+    "event_writer_sweep": "one row an open store whose events are kept",
+    "observed_add": "the list of events that it is given",
     "turn_active": "what it has just found, up to a number",
     "turn_kind_count": "what it has just found, up to a number",
     "turns_claim": "the list of numbers that it is given",
@@ -71,6 +85,7 @@ SCANS = {
     "search_forget": "by the number, in FTS5's own table",
 }
 SORTS = {
+    "event_figures": "one row a name and part of a span",
     "message_shown_in": "the sessions that share one message",
     "journal_counts": "one row a kind",
     "journal_sizes": "one row a table",
@@ -85,6 +100,10 @@ SORTS = {
     "write_list": "the writes of one step",
 }
 UNLIMITED = {
+    "event_figures": "one row a name and part of a span, of which there are 200",
+    "event_policy": "one row a setting",
+    "event_writers": "one row an open store that brought events of late",
+    "event_minutes": "one row a minute of what is kept: as far as the room goes",
     "end_counts": "one row a kind and an outcome",
     "job_counts": "one row a kind",
     "limit_list": "one row a kind that has one",
@@ -207,6 +226,8 @@ def exercise(store, clock):
     do_jobs(store, clock)
     keep_inbox(store)
     do_machines(store, clock)
+    observe(store)
+    emit_events(store)
     show_contexts(store, talk)
     task = store.tasks.create("one", session=talk, tool="web").id
     with store.lease("tasks", task, seconds=5) as lease:
@@ -301,6 +322,49 @@ def keep_inbox(store):
         inbox.list(to=to)
         inbox.list(to=to, status="pending")
     inbox.purge(processed_before="2100-01-01T00:00:00Z")
+
+
+def emit_events(store):
+    events = store.events
+    events.emit("task:done", {"n": 1}, session="s", correlation="c")
+    events.flush()
+    for newest_first in (False, True):
+        for chosen in ({}, {"session": "s"}, {"correlation": "c"}):
+            events.query(newest_first=newest_first, **chosen)
+        events.query("task:*", newest_first=newest_first)
+    log = store._core.events
+    with events.follow("other") as following:
+        write(
+            log._flusher.run, 1, [(1, "", "other", "info", None, None, None, None)], []
+        )
+        assert next(following).name == "other"
+    events.keep(max_age_seconds=60, max_bytes=10**9)
+    events.trim()
+    events.emit("unwritten")
+    events.stats()
+
+
+def observe(store):
+    observations = store.observations
+    for id in ("seen", None, None):
+        observations.create("w", id=id, target=id or "x")
+    observations.update("seen", inbox=True)
+    for chosen in ({}, {"observer": "w"}, {"target": "x"}, {"status": "active"}):
+        observations.list(**chosen)
+    every = Terms(every_owner=True)
+    core = store._core
+    core.engine.read(core.unit(lambda tx: Observations(tx).every_active(), every))
+    moment = store.moment()
+    seen = observations.pause("seen")
+    store.revert(moment, kinds=["observations"])
+    store.events.emit("done", source="seen")
+    store.events.flush()
+    observations.history("seen")
+    observations.state("seen")
+    elsewhere = Elsewhere(core.engine, core.events, core.clock)
+    elsewhere._seen_by(seen, {0: 1})
+    observations.delete("seen")
+    core.observers._drop(seen, 1)
 
 
 def do_machines(store, clock):
@@ -569,9 +633,13 @@ def plans(tmp_path_factory):
     clock = clocks.ManualClock()
     with holdfast.open(path, clock=clock) as store:
         exercise(store, clock)
+    return plans_in(path, STATE) | plans_in(beside_path(path), BESIDE)
+
+
+def plans_in(path, statements):
     connection = connect(path, durability="process-crash")
     assert not connection.table_exists(None, "sqlite_stat1")
-    found = {name: steps_of(connection, said) for name, said in WHOLE.items()}
+    found = {name: steps_of(connection, WHOLE[name]) for name in statements}
     connection.close()
     return found
 
@@ -620,7 +688,7 @@ def test_a_statement_may_call_its_tables_anything_and_reads_the_past(path, alias
 
 
 READS_NO_PAST = re.compile(
-    r"^(search|derived|format|journal|lease|leftover|store|message_shown|line_shown|reply)_"
+    r"^(search|derived|event|observed|format|journal|lease|leftover|store|message_shown|line_shown|reply)_"
     r"|_(exists|owners|now|before|until|known|numbers|seqs|back|as_was|gone|within"
     r"|placed|touched|trim|weight|lines|last)$"
 )
@@ -704,7 +772,10 @@ def test_every_statement_of_a_callers_rows_names_their_owner_or_their_number():
     loose = [
         name
         for name, statement in STATEMENTS.items()
-        if re.search(r"\b(session|message|task|task_log)\b", statement.text)
+        if re.search(
+            r"\b(from|into|join|update) (session|message|task|task_log)\b",
+            statement.text,
+        )
         and not statement.parameters & {"owner", "no", "session", "task", "after"}
         and not name.endswith("_fields")
         and not name.endswith("_weight")

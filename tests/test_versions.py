@@ -10,7 +10,17 @@ from packaging.version import Version
 import pages
 
 PROJECT = tomllib.loads((pages.ROOT / "pyproject.toml").read_text())["project"]
-OURS = {"cli", "cron", "dev", "diagrams", "machines", "postgres", "test", "vectors"}
+OURS = {
+    "cli",
+    "cron",
+    "dev",
+    "diagrams",
+    "machines",
+    "nats",
+    "postgres",
+    "test",
+    "vectors",
+}
 EXTRAS = sorted(PROJECT["optional-dependencies"].keys() - OURS)
 REFERENCE = (pages.ROOT / "docs" / "reference" / "integrations.md").read_text()
 

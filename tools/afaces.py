@@ -32,6 +32,9 @@ from holdfast.codec import Json
 from holdfast.contract import Kind, Operation
 from holdfast.journal import Journal, Stretch
 from holdfast.kinds.contexts import Context
+from holdfast.kinds.event_figures import EventStats
+from holdfast.kinds.event_records import Event, EventPolicy
+from holdfast.kinds.events import Events
 from holdfast.kinds.inbox import Inbox
 from holdfast.kinds.inbox_records import InboxMessage
 from holdfast.kinds.item_records import Item, Near
@@ -53,6 +56,8 @@ from holdfast.kinds.machine_records import (
     Sent,
 )
 from holdfast.kinds.machines import Machines
+from holdfast.kinds.observation_records import Observation
+from holdfast.kinds.observations import Observations
 from holdfast.kinds.schedule_records import Schedule
 from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.session_records import Family, Mark, Message, Session, Summary
@@ -83,6 +88,7 @@ PLAIN = {
     "Text": "str",
     "Description": "str",
     "Value": "Json",
+    "Data": "Json",
     "Object": "dict[str, Any] | None",
     "Count": "int",
     "PageSize": "int",
@@ -90,6 +96,8 @@ PLAIN = {
     "Number": "float",
     "Time": "datetime",
     "AnyStatus": "str",
+    "AnyLevel": "str",
+    "AnyPattern": "str | Sequence[str]",
     "Place": "str | PathLike[str] | BinaryIO",
     "Tags": "Iterable[str]",
     "Names": "Iterable[str]",
@@ -126,11 +134,15 @@ PLAIN = {
     "Tool": "str",
     "MachineName": "str",
     "MachineId": "str",
-    "Event": "str",
+    "EventName": "str",
     "SpecOrFile": "Mapping[str, Any] | str | PathLike[str]",
     "Functions": "Mapping[str, Any] | Iterable[str]",
     "FromVersions": "Mapping[int, Mapping[str, str]]",
     "AnyUnknown": "str",
+    "Patterns": "Iterable[str]",
+    "Share": "float",
+    "Rate": "float",
+    "Where": "dict[str, Any]",
 }
 """What the annotations that carry checks are to a caller."""
 

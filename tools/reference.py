@@ -30,6 +30,7 @@ from holdfast.care.pages import CopiedTable
 from holdfast.cli import (
     app,
     copying,
+    events,
     exporting,
     importing,
     jobs,
@@ -43,15 +44,23 @@ from holdfast.cli import (
 from holdfast.contract import Operation
 from holdfast.core import TableUsage, Usage
 from holdfast.engine import Report
+from holdfast.events.analysing import Analysis, Pause
+from holdfast.events.attaching import ObservationState
+from holdfast.events.exporting import EventExport
+from holdfast.events.following import Following
+from holdfast.events.log import LogFigures
 from holdfast.history import Difference
 from holdfast.importers.active_mirror import import_active_mirror
 from holdfast.importers.chat import ImportReport, SetAside, as_chat, import_chat
 from holdfast.journal import Stretch
 from holdfast.kinds.contexts import Context
+from holdfast.kinds.event_figures import EventStats, NameFigures, Unusual
+from holdfast.kinds.event_records import Event, EventPolicy, EventsTrimmed
 from holdfast.kinds.inbox_records import InboxMessage
 from holdfast.kinds.item_records import Item, Near
 from holdfast.kinds.job_records import Backoff, Job, JobStats, Limit, Step, Waited
 from holdfast.kinds.machine_records import Definition, Machine, MachineStep, Sent
+from holdfast.kinds.observation_records import Observation
 from holdfast.kinds.schedule_records import Schedule
 from holdfast.kinds.session_records import Family, Mark, Summary
 from holdfast.kinds.task_records import TRANSITIONS, Progress, TaskLog, TaskMetrics
@@ -67,19 +76,24 @@ from holdfast.opening import migration_sql
 from holdfast.retention import JournalStats, Policy, Reach, TableStats
 from holdfast.reverting import Restored, Reverted
 from holdfast.runtime.admission import RefusedSession, SessionsReport
+from holdfast.runtime.bus import Bus, BusMessage, Gap
+from holdfast.runtime.bus import Subscription as BusSubscription
 from holdfast.runtime.exporting import ExportReport
 from holdfast.runtime.following import Follower
 from holdfast.runtime.handlers import Handler
 from holdfast.runtime.leasing import HeldLease, Holding
+from holdfast.runtime.observing import StoreObservations
 from holdfast.runtime.processing import Processed
 from holdfast.runtime.replying import Coming, Reply
 from holdfast.runtime.reporting import WorkerReport
 from holdfast.runtime.running import Handle, RunningJob
 from holdfast.runtime.talking import Talk
+from holdfast.runtime.watching import Watched, Watching
 from holdfast.runtime.worker import Worker
 from holdfast.runtime.working import Work
 from holdfast.searching.hits import Hit
 from holdfast.shown import (
+    StoreEvents,
     StoreInbox,
     StoreJobs,
     StoreJournal,
@@ -100,17 +114,24 @@ HELD: dict[str, tuple[type[Any], ...]] = {
     "reply": (Reply, Coming),
     "talk": (Talk,),
     "follower": (Follower,),
+    "watched": (Watched, Watching),
     "sessions": (StoreSessions,),
     "tasks": (StoreTasks,),
     "inbox": (StoreInbox,),
     "jobs": (StoreJobs,),
     "worker": (Worker,),
+    "bus": (Bus,),
+    "mine": (BusSubscription,),
     "job": (RunningJob, Handle),
     "journal": (StoreJournal,),
+    "events": (StoreEvents,),
+    "observations": (StoreObservations,),
+    "following": (Following,),
 }
 """What users hold, by the name that the pages have for it."""
 MODULES = {
     "holdfast": {name: getattr(holdfast, name) for name in holdfast.__all__},
+    "runtime": {"Bus": Bus},
     "chat": {"import_chat": import_chat, "as_chat": as_chat},
     "active_mirror": {"import_active_mirror": import_active_mirror},
     "opening": {"migration_sql": migration_sql},
@@ -125,6 +146,10 @@ RECORDS = {
         *(ImportReport, SetAside, Stretch, holdfast.Table, CopyReport, CopiedTable),
         *(Context, Summary, Family, Mark),
         *(InboxMessage, Processed),
+        *(BusMessage, Gap),
+        *(Event, EventPolicy, EventsTrimmed, EventExport, LogFigures),
+        *(EventStats, NameFigures, Unusual),
+        *(Observation, ObservationState, Analysis, Pause),
         *(Machine, MachineStep, Sent, Definition),
         *(Item, Near),
         *(Policy, Reach, JournalStats, TableStats),
@@ -147,6 +172,7 @@ COMMANDS = {
     "copy": copying.copy,
     "fork": copying.fork,
     "search": searching.search,
+    "events": events.events,
     "trim": trimming.trim,
     "migrate": migrating.migrate,
     "worker": working.worker,
@@ -282,6 +308,8 @@ def arguments(args: ast.arguments) -> Iterable[str]:
         yield "    *,\n"
     for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
         yield argument(arg, default)
+    if args.kwarg:
+        yield f"    **{ast.unparse(args.kwarg)},\n"
 
 
 def argument(arg: ast.arg, default: ast.expr | None) -> str:

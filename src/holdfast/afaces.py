@@ -15,6 +15,9 @@ from holdfast.codec import Json
 from holdfast.contract import Kind, Operation
 from holdfast.journal import Journal, Stretch
 from holdfast.kinds.contexts import Context
+from holdfast.kinds.event_figures import EventStats
+from holdfast.kinds.event_records import Event, EventPolicy
+from holdfast.kinds.events import Events
 from holdfast.kinds.inbox import Inbox
 from holdfast.kinds.inbox_records import InboxMessage
 from holdfast.kinds.item_records import Item, Near
@@ -36,6 +39,8 @@ from holdfast.kinds.machine_records import (
     Sent,
 )
 from holdfast.kinds.machines import Machines
+from holdfast.kinds.observation_records import Observation
+from holdfast.kinds.observations import Observations
 from holdfast.kinds.schedule_records import Schedule
 from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.session_records import Family, Mark, Message, Session, Summary
@@ -130,6 +135,116 @@ class AsyncJournal:
             _JOURNAL["stretch"],
             (after,),
             {"limit": limit, "kinds": kinds, "id": id},
+        )
+
+
+_EVENTS = Events.operations()
+
+
+class AsyncEvents:
+    """What happened; held in memory, and on disk within a second."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Events) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def chain(
+        self, correlation: str, *, limit: int = 1000, cursor: str | None = None
+    ) -> Page[Event]:
+        """What belongs together by its correlation, oldest first."""
+        return await self._target.perform(
+            self._kind,
+            _EVENTS["chain"],
+            (correlation,),
+            {"limit": limit, "cursor": cursor},
+        )
+
+    async def emit(
+        self,
+        name: str,
+        data: Json = None,
+        *,
+        session: str | None = None,
+        correlation: str | None = None,
+        level: str = "info",
+        source: str | None = None,
+        whole: bool = False,
+    ) -> None:
+        """Say that something happened; costs no more than a write to memory.
+
+        Large texts in `data` are cut to `limits.event_text` characters, with length and
+        digest, unless they are to be kept `whole`. Within a transaction it is told at
+        the commit, and never if there is none. Raises `NotStorable`, `InvalidId`,
+        `TooLarge`, `WrongType`,
+        `Refused` (a joined transaction, whose commit is not ours).
+        """
+        return await self._target.perform(
+            self._kind,
+            _EVENTS["emit"],
+            (name, data),
+            {
+                "session": session,
+                "correlation": correlation,
+                "level": level,
+                "source": source,
+                "whole": whole,
+            },
+        )
+
+    async def policy(self) -> EventPolicy:
+        """How much is kept."""
+        return await self._target.perform(self._kind, _EVENTS["policy"], (), {})
+
+    async def query(
+        self,
+        pattern: str | Sequence[str] = "*",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        session: str | None = None,
+        correlation: str | None = None,
+        source: str | None = None,
+        level: str | None = None,
+        where: dict[str, Any] | None = None,
+        newest_first: bool = False,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Event]:
+        """Events by their time, those in memory and those on disk as one sequence.
+
+        `*` in a pattern stands for any run of characters; of several, any may fit.
+        `until` is outside; `level` and those above it; `where` has dotted paths in the
+        data, and what has to be there. A page may be shorter than `limit`, and even
+        empty, while its cursor leads on, in the same list alone.
+        """
+        return await self._target.perform(
+            self._kind,
+            _EVENTS["query"],
+            (pattern,),
+            {
+                "since": since,
+                "until": until,
+                "session": session,
+                "correlation": correlation,
+                "source": source,
+                "level": level,
+                "where": where,
+                "newest_first": newest_first,
+                "limit": limit,
+                "cursor": cursor,
+            },
+        )
+
+    async def stats(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> EventStats:
+        """How many events there were, by name and time, and what is unusual in that.
+
+        Of the last day, if `since` is not said. What is unusual are bursts, silences
+        and new names (`holdfast.kinds.event_figures` says which).
+        """
+        return await self._target.perform(
+            self._kind, _EVENTS["stats"], (), {"since": since, "until": until}
         )
 
 
@@ -895,6 +1010,126 @@ class AsyncMachines:
         """
         return await self._target.perform(
             self._kind, _MACHINES["upgrade"], (name,), {"limit": limit}
+        )
+
+
+_OBSERVATIONS = Observations.operations()
+
+
+class AsyncObservations:
+    """Who observes whom; each call is a transaction of its own, or part of one."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Observations) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def create(
+        self,
+        observer: str,
+        target: str = "*",
+        events: Iterable[str] = ("*",),
+        *,
+        id: str | None = None,
+        sampling_rate: float = 1.0,
+        rate_limit: float | None = 10.0,
+        where: dict[str, Any] | None = None,
+        inbox: bool = False,
+    ) -> Observation:
+        """Have somebody observe somebody, from now on, and after any restart.
+
+        `target` is the source of the events, or `"*"`; `events` are patterns of names,
+        `where` what the data must hold. An equal one that is there is given back, as it
+        stands. Raises `AlreadyExists` (the id, with other content).
+        """
+        return await self._target.perform(
+            self._kind,
+            _OBSERVATIONS["create"],
+            (observer, target, events),
+            {
+                "id": id,
+                "sampling_rate": sampling_rate,
+                "rate_limit": rate_limit,
+                "where": where,
+                "inbox": inbox,
+            },
+        )
+
+    async def delete(self, id: str) -> bool:
+        """Delete an observation and its history; True only if there was one.
+
+        Raises `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind, _OBSERVATIONS["delete"], (id,), {}
+        )
+
+    async def get(self, id: str) -> Observation:
+        """One observation. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _OBSERVATIONS["get"], (id,), {})
+
+    async def list(
+        self,
+        observer: str | None = None,
+        target: str | None = None,
+        status: str | None = None,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Observation]:
+        """Observations, newest first; with `target="*"`, those of everyone."""
+        return await self._target.perform(
+            self._kind,
+            _OBSERVATIONS["list"],
+            (observer, target, status),
+            {"limit": limit, "cursor": cursor},
+        )
+
+    async def pause(self, id: str) -> Observation:
+        """Have an observation see nothing until it is resumed.
+
+        Raises `NotFound`, `Held`, `Fenced`.
+        """
+        return await self._target.perform(self._kind, _OBSERVATIONS["pause"], (id,), {})
+
+    async def resume(self, id: str) -> Observation:
+        """Let a paused observation see what comes; it never sees what came meanwhile.
+
+        Raises `NotFound`, `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind, _OBSERVATIONS["resume"], (id,), {}
+        )
+
+    async def update(
+        self,
+        id: str,
+        *,
+        expect: int | None = None,
+        target: str | UnsetType = UNSET,
+        events: Iterable[str] | UnsetType = UNSET,
+        sampling_rate: float | UnsetType = UNSET,
+        rate_limit: float | None | UnsetType = UNSET,
+        where: dict[str, Any] | None | UnsetType = UNSET,
+        inbox: bool | UnsetType = UNSET,
+    ) -> Observation:
+        """Change what is named, and leave the rest; `expect` is its version.
+
+        What it has seen stays. Raises `NotFound`, `Conflict` (another version), `Held`,
+        `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _OBSERVATIONS["update"],
+            (id,),
+            {
+                "expect": expect,
+                "target": target,
+                "events": events,
+                "sampling_rate": sampling_rate,
+                "rate_limit": rate_limit,
+                "where": where,
+                "inbox": inbox,
+            },
         )
 
 

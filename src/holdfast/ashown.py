@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from holdfast import edges
 from holdfast.afaces import (
     AsyncInbox,
     AsyncItems,
@@ -24,6 +25,8 @@ from holdfast.changes import Change
 from holdfast.journal import names_of, refuse_across, refuse_past
 from holdfast.retention import JournalStats, Policy, Reach, kept
 from holdfast.runtime.admission import SessionsReport
+from holdfast.runtime.aeventing import AsyncStoreEvents
+from holdfast.runtime.aobserving import AsyncStoreObservations
 from holdfast.runtime.areplying import AsyncReply, replying
 from holdfast.runtime.atalking import AsyncTalk
 from holdfast.runtime.aworking import AsyncWork, work
@@ -35,7 +38,7 @@ from holdfast.runtime.processing import (
     Processed,
     process_async,
 )
-from holdfast.runtime.results import result_async, seconds_or_none
+from holdfast.runtime.results import result_async
 from holdfast.runtime.talking import Draft
 from holdfast.searching.hits import Hit
 from holdfast.shown import HITS
@@ -171,7 +174,7 @@ class AsyncStoreJobs(AsyncJobs):
     async def result(self, id: str, *, timeout_seconds: float | None = None) -> Any:
         """As `store.jobs.result`."""
         core = self._target._core  # noqa: SLF001
-        seconds = seconds_or_none(timeout_seconds, core.limits)
+        seconds = edges.wait_of(timeout_seconds, "timeout_seconds", core.limits)
         return await result_async(lambda: self.get(id), core.engine, seconds)
 
 
@@ -237,10 +240,12 @@ class AsyncStoreJournal(AsyncJournal):
 SHOWN: dict[str, type[Any]] = {
     "sessions": AsyncStoreSessions,
     "tasks": AsyncStoreTasks,
+    "events": AsyncStoreEvents,
     "inbox": AsyncStoreInbox,
     "items": AsyncItems,
     "jobs": AsyncStoreJobs,
     "machines": AsyncMachines,
+    "observations": AsyncStoreObservations,
     "schedules": AsyncSchedules,
     "leases": AsyncLeases,
     "journal": AsyncStoreJournal,

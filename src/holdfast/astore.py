@@ -8,7 +8,7 @@ its turn had come), or nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -38,9 +38,13 @@ from holdfast.engine import Report, Terms, Transaction
 from holdfast.faces import async_face
 from holdfast.history import Difference, RecordHistory
 from holdfast.indexes import State
+from holdfast.kinds.event_records import Event
 from holdfast.kinds.leases import Lease
 from holdfast.page import Page
 from holdfast.reverting import Reverted
+from holdfast.runtime.aeventing import AsyncStoreEvents
+from holdfast.runtime.aobserving import AsyncStoreObservations
+from holdfast.runtime.awatching import AsyncWatching
 from holdfast.runtime.aworking import AsyncHeldLease, held
 from holdfast.runtime.consulting import (
     carry_out_async,
@@ -48,6 +52,7 @@ from holdfast.runtime.consulting import (
     rebuilding,
 )
 from holdfast.runtime.joining import Joined
+from holdfast.runtime.queries import query, record_query
 from holdfast.searching.asking import searching
 from holdfast.searching.hits import Hit
 from holdfast.shown import HITS
@@ -87,10 +92,12 @@ class AsyncStore:
 
     sessions: AsyncStoreSessions
     tasks: AsyncStoreTasks
+    events: AsyncStoreEvents
     inbox: AsyncStoreInbox
     items: AsyncItems
     jobs: AsyncStoreJobs
     machines: AsyncMachines
+    observations: AsyncStoreObservations
     schedules: AsyncSchedules
     threads: AsyncThreads
     leases: AsyncLeases
@@ -201,6 +208,15 @@ class AsyncStore:
         self._core.engine.post(unit)
         return await future
 
+    def on(
+        self, pattern: str | Sequence[str], callback: Callable[[Event], object]
+    ) -> Callable[[], None]:
+        """Have a function, or a coroutine function, told of events as they happen.
+
+        As `store.on`, but on this event loop.
+        """
+        return self.events.on(pattern, callback)
+
     def holding(self, lease: Lease) -> "AsyncStore":
         """The same store, whose writes carry a lease."""
         return AsyncStore(self._core, self._core.terms(self._terms, lease=lease))
@@ -297,6 +313,24 @@ class AsyncStore:
         """
         return await self._read(self._core.reading(function, args))
 
+    def watch(self, kind: str, id: str) -> AsyncWatching:
+        """A record as it is, and then each later state of it, whoever changes it.
+
+        As `Store.watch`; to be awaited, or entered with `async with`.
+        """
+        asked = record_query(self._core, self._terms, kind, id)
+        return AsyncWatching(self._core, asked)
+
+    def watch_query(
+        self, query_of: str | Callable[..., T], *args: Any, **kwargs: Any
+    ) -> AsyncWatching:
+        """What a query gives, and then what it gives after each change to that.
+
+        As `Store.watch_query`; to be awaited, or entered with `async with`.
+        """
+        asked = query(self._core, self._terms, query_of, args, kwargs)
+        return AsyncWatching(self._core, asked)
+
     async def call(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
         """Carry out an operation by its name, from plain data."""
         kind, operation, kwargs = self._core.named(name, args or {})
@@ -324,7 +358,7 @@ class AsyncStore:
 
     async def close(self) -> None:
         """Finish what was begun, and let go of file or server. Safe to call twice."""
-        await asyncio.to_thread(self._core.engine.close)
+        await asyncio.to_thread(self.sync.close)
 
     async def perform(
         self,
@@ -336,11 +370,11 @@ class AsyncStore:
         """Carry out one operation; what every method of every kind comes down to."""
         unit = self._core.prepared(kind, operation, args, kwargs, self._terms)
         future = unit.awaited(asyncio.get_running_loop())
-        engine = self._core.engine
+        where = self._core.where(operation)
         if operation.reads:
-            engine.post_read(unit)
+            where.post_read(unit)
         else:
-            engine.post(unit)
+            where.post(unit)
         return await future
 
     async def __aenter__(self) -> "AsyncStore":

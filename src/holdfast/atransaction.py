@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from holdfast.afaces import (
+    AsyncEvents,
     AsyncInbox,
     AsyncItems,
     AsyncJobs,
     AsyncJournal,
     AsyncLeases,
     AsyncMachines,
+    AsyncObservations,
     AsyncSchedules,
     AsyncSessions,
     AsyncTasks,
@@ -27,10 +29,12 @@ from holdfast.faces import async_face
 _WRITTEN: dict[str, type[Any]] = {
     "sessions": AsyncSessions,
     "tasks": AsyncTasks,
+    "events": AsyncEvents,
     "inbox": AsyncInbox,
     "items": AsyncItems,
     "jobs": AsyncJobs,
     "machines": AsyncMachines,
+    "observations": AsyncObservations,
     "schedules": AsyncSchedules,
     "threads": AsyncThreads,
     "leases": AsyncLeases,
@@ -44,10 +48,12 @@ class AsyncTransaction:
     if TYPE_CHECKING:
         sessions: AsyncSessions
         tasks: AsyncTasks
+        events: AsyncEvents
         inbox: AsyncInbox
         items: AsyncItems
         jobs: AsyncJobs
         machines: AsyncMachines
+        observations: AsyncObservations
         schedules: AsyncSchedules
         threads: AsyncThreads
         leases: AsyncLeases
@@ -83,6 +89,7 @@ class AsyncTransaction:
         kwargs: dict[str, Any],
     ) -> Any:
         """Carry out one operation, as a step of this transaction."""
+        operation.refuse_within(kind.name)
         return await self._loan.do(self._core.work(kind, operation, args, kwargs))
 
     def __getattr__(self, name: str) -> Any:

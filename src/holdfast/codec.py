@@ -61,6 +61,20 @@ def document(value: Json | Document) -> Document:
         raise _refusal(value, error) from None
 
 
+def short_text(value: Json) -> str | None:
+    """The JSON text of a value, if it is short and plainly comes back as it is.
+
+    None does not say that it cannot be stored: `document` does.
+    """
+    try:
+        text = _encode(value)
+        if len(text) <= 2 * DEEPEST and _decode(text) == value:
+            return text.decode()
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        pass
+    return None
+
+
 def optional(value: Json | Document) -> Document | None:
     """As `document`, but None stays None: a value that is not there at all."""
     return None if value is None else document(value)

@@ -32,7 +32,16 @@ K = TypeVar("K", bound="Kind")
 class Operation:
     """A method of a kind, as the registry knows it."""
 
-    __slots__ = ("_around", "_checks", "_id_at", "function", "name", "paged", "reads")
+    __slots__ = (
+        "_around",
+        "_checks",
+        "_id_at",
+        "beside",
+        "function",
+        "name",
+        "paged",
+        "reads",
+    )
 
     def __init__(
         self, function: Callable[..., Any], *, reads: bool, paged: bool = False
@@ -41,6 +50,8 @@ class Operation:
         self.name = function.__name__
         self.reads = reads
         self.paged = paged
+        self.beside = False
+        """Whether it is about what is kept beside the state."""
         self._id_at = _place_of_id(function) if not reads else None
         self._around: tuple[tuple[str, Callable[[], object]], ...] = ()
         self._checks: tuple[tuple[Any, ...], dict[str, Any], set[str]] | None = None
@@ -98,6 +109,14 @@ class Operation:
                 kind.lock(id)
         return self.function(kind, *args, **kwargs)
 
+    def refuse_within(self, kind: str) -> None:
+        """Raise `Refused` if it cannot be part of a transaction."""
+        if self.beside:
+            raise Refused(
+                f"{kind}.{self.name} is about what is kept beside the state, and no "
+                f"part of a transaction: use store.{kind}.{self.name}"
+            )
+
     @property
     def signature(self) -> inspect.Signature:
         """The method's signature, `self` included."""
@@ -109,6 +128,7 @@ class Operation:
         return functools.partial(self._call_within, kind)
 
     def _call_within(self, kind: "Kind", /, *args: Any, **kwargs: Any) -> Any:
+        self.refuse_within(kind.name)
         checked, named = self.prepare(args, kwargs, kind.tx.limits)
         if self.paged:
             return each(functools.partial(self.function, kind, *checked, **named))
@@ -133,6 +153,12 @@ def operation(function: F) -> F:
 def query(function: F) -> F:
     """Mark a method that only reads."""
     return cast("F", Operation(function, reads=True))
+
+
+def beside(function: F) -> F:
+    """Mark an operation as one about what is kept beside the state."""
+    cast("Operation", function).beside = True
+    return function
 
 
 def every_page(
@@ -181,9 +207,9 @@ class Kind:
             name: member
             for ancestor in reversed(cls.__mro__)
             for name, member in vars(ancestor).items()
-            if isinstance(member, Operation)
         }
-        return dict(sorted(found.items()))
+        every = sorted(found.items())
+        return {name: one for name, one in every if isinstance(one, Operation)}
 
     @classmethod
     def part(cls) -> Part:

@@ -3,22 +3,28 @@
 Answers for: turning a call into a unit of work, on these terms, with these checks.
 Leaves to others: how a caller waits for it (`store`, `astore`).
 Always holds: arguments are checked before a unit starts; a unit that carries a lease
-goes on only while that lease lives; a call from inside a transaction is refused.
+goes on only while that lease lives; a call from inside a transaction, or a function
+that is watched, is refused.
 """
 
 import contextvars
 import inspect
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from holdfast import codec, edges, retention
 from holdfast.contract import Kind, Operation, Registry
-from holdfast.engine import Options, Terms, Transaction, Unit, Work
+from holdfast.engine import Engine, Options, Terms, Transaction, Unit, Work
 from holdfast.errors import Refused, WrongType
+from holdfast.events.log import EventLog
+from holdfast.events.observers import Observers
 from holdfast.history import History
 from holdfast.indexes import Derived
+from holdfast.kinds.event_records import Kept
+from holdfast.kinds.events import Events
 from holdfast.kinds.leases import Lease, verify
 from holdfast.moments import Looking, moment_of, standing_at, unwritten
 from holdfast.reverting import Reverted, Reverting
@@ -59,10 +65,14 @@ class Core:
         self.clock = options.clock
         self.read_only = options.read_only
         self.engine = open_engine(target, registry.parts(), options)
+        self.events = EventLog(self.engine, options)
+        self.observers = Observers(self.engine, self.events, options.clock)
         self.every_journal = registry.every_journal
         kinds = {"kinds": registry.kinds}
         self.history: type[Kind] = type("History", (History,), kinds)
         self._reverting: type[Kind] = type("Reverting", (Reverting,), kinds)
+        self._watching: set[int] = set()
+        """The threads that run a function that is watched."""
         self.engine.tidy = self._tidy
         ours = Terms(every_owner=True)
         if not options.read_only and self.engine.read(self.unit(_untidied, ours)):
@@ -92,16 +102,15 @@ class Core:
         terms: Terms,
     ) -> Unit[Any]:
         """The unit of one operation, its arguments checked."""
-        if self.engine.inside():
+        if not operation.beside and (where := self._inside()):
             raise Refused(
-                f"{kind.name}.{operation.name} was called on the store inside an open "
-                f"transaction, which it would wait for; nothing was written: use "
-                f"tx.{kind.name}.{operation.name}"
+                f"{kind.name}.{operation.name} was called on the store inside {where}; "
+                f"nothing was written: use tx.{kind.name}.{operation.name}"
             )
         if terms.moment is not None:
             _refuse_in_the_past(kind, operation, terms.moment)
         work = as_of(self.work(kind, operation, args, kwargs), terms)
-        if terms.fence is not None and not operation.reads:
+        if terms.fence is not None and not (operation.reads or operation.beside):
             work = fenced(work)
         return Unit(work, terms, self.clock)
 
@@ -126,7 +135,14 @@ class Core:
         """What an operation does in a transaction, its arguments checked already."""
         checked, named = operation.prepare(args, kwargs, self.limits)
         run = operation.run
+        if operation.beside:
+            unwritten = self.events.unwritten()
+            return lambda tx: run(_with(unwritten, kind(tx)), checked, named)
         return lambda tx: run(kind(tx), checked, named)
+
+    def where(self, operation: Operation) -> Engine | EventLog:
+        """Where an operation is carried out."""
+        return self.events if operation.beside else self.engine
 
     def named(
         self, name: str, args: Mapping[str, Any]
@@ -153,6 +169,23 @@ class Core:
         work = self._function_of_tx("read", function, args)
         return lambda tx: work(tx if isinstance(tx, Looking) else Looking(tx))
 
+    def watching(self, function: Callable[..., T], args: tuple[Any, ...]) -> Work[T]:
+        """What `watch_query` does: as `read`, with calls on the store refused.
+
+        A write would have it run again without end; what is read so, nobody would see.
+        """
+        read = self.reading(function, args)
+
+        def work(tx: Transaction) -> T:
+            thread = threading.get_ident()
+            self._watching.add(thread)
+            try:
+                return read(tx)
+            finally:
+                self._watching.discard(thread)
+
+        return work
+
     def _function_of_tx(
         self, name: str, function: Callable[..., T], args: tuple[Any, ...]
     ) -> Work[T]:
@@ -173,12 +206,25 @@ class Core:
         return work
 
     def refuse_inside(self, what: str) -> None:
-        """Raise `Refused` if the caller is inside a transaction already."""
-        if self.engine.inside():
+        """Raise `Refused` inside a transaction, or a function that is watched."""
+        if where := self._inside():
             raise Refused(
-                f"{what} was called on the store inside an open transaction, which it "
-                "would wait for; nothing was written: go on with tx"
+                f"{what} was called on the store inside {where}; nothing was written: "
+                "go on with tx"
             )
+
+    def _inside(self) -> str | None:
+        """Inside of what the caller is, where only tx may be used."""
+        if self._watching and threading.get_ident() in self._watching:
+            return "a function that is watched, which only reads, and through tx alone"
+        if self.engine.inside():
+            return "an open transaction, which it would wait for"
+        return None
+
+    def refuse_closed(self) -> None:
+        """Raise `Closed` if the store was closed, or is a parent process's."""
+        if (why := self.events.memory.why) is not None:
+            raise why
 
     def terms(
         self,
@@ -303,6 +349,13 @@ class Core:
         if sum(kind(tx).tidy(_TIDIED_AT_ONCE) for kind in kinds):
             tx.untidy()
         retention.sweep(tx, self.journalled)
+
+
+def _with(unwritten: Sequence[Kept], kind: Kind) -> Kind:
+    """A kind of what is beside the state, with what is in memory of that."""
+    if isinstance(kind, Events):
+        kind.unwritten = unwritten
+    return kind
 
 
 def as_of(work: Work[T], terms: Terms) -> Work[T]:

@@ -15,11 +15,13 @@ from holdfast.errors import Refused
 from holdfast.guarantees import Guarantee, Promise
 from holdfast.indexes import Derived, bookkeeping, part_of
 from holdfast.journal import Journal
+from holdfast.kinds.events import Events
 from holdfast.kinds.inbox import Inbox
 from holdfast.kinds.items import Items
 from holdfast.kinds.jobs import Jobs
 from holdfast.kinds.leases import Leases
 from holdfast.kinds.machines import Machines
+from holdfast.kinds.observations import Observations
 from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.tasks import Tasks
@@ -32,11 +34,13 @@ D = TypeVar("D", bound=type[Derived])
 K = TypeVar("K", bound=type[Kind])
 OURS: tuple[type[Kind], ...] = (
     Journal,
+    Events,
     Inbox,
     Items,
     Jobs,
     Leases,
     Machines,
+    Observations,
     Schedules,
     Sessions,
     Tasks,
@@ -62,6 +66,7 @@ RESERVED = frozenset(
         "moment",
         "now",
         "of",
+        "on",
         "operations",
         "owned_by",
         "owner",
@@ -77,6 +82,8 @@ RESERVED = frozenset(
         "sync",
         "transaction",
         "usage",
+        "watch",
+        "watch_query",
     }
 )
 """What stores and transactions have for themselves, and no kind may be called."""

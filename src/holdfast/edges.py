@@ -134,13 +134,18 @@ def text_of(value: object, name: str, limits: Limits) -> str:
 
 def document_of(value: object, name: str, limits: Limits) -> Any:
     """A value that JSON can carry, checked and encoded, within `limits.value_bytes`."""
-    try:
-        found = codec.document(cast("codec.Json", value))
-    except NotStorable as error:
-        raise NotStorable(name + str(error).removeprefix("value")) from None
+    found = json_of(value, name)
     if len(found.text) * 4 > limits.value_bytes:
         hold(len(found.text.encode()), limits.value_bytes, name, "value_bytes")
     return found
+
+
+def json_of(value: object, name: str) -> codec.Document:
+    """A value that JSON can carry, checked and encoded, however large it is."""
+    try:
+        return codec.document(cast("codec.Json", value))
+    except NotStorable as error:
+        raise NotStorable(name + str(error).removeprefix("value")) from None
 
 
 def object_of(value: object, name: str, limits: Limits) -> Any:
@@ -177,6 +182,15 @@ def seconds_of(value: object, name: str, limits: Limits) -> float:
     if not 0 < value <= _MAX_SECONDS:
         raise WrongType(f"{name}: {value} seconds is no time span (at most 100 years)")
     return float(value)
+
+
+def wait_of(value: object, name: str, limits: Limits) -> float | None:
+    """A time to wait, in seconds: 0 for not at all, None for no end."""
+    if value is None:
+        return None
+    if value == 0 and not isinstance(value, bool):
+        return 0.0
+    return seconds_of(value, name, limits)
 
 
 def number_of(value: object, name: str, limits: Limits) -> float | int:

@@ -43,25 +43,55 @@ class Terms(msgspec.Struct, frozen=True):
     fence: Fence | None = None
     every_owner: bool = False
     """Whether all owners' rows are looked at, and not those of one."""
+    beside: bool = False
+    """Whether it is about what is kept beside the state, which has no journal."""
     moment: int | None = None
     """As of which moment is read; None for what is."""
     provided: Provided = msgspec.field(default_factory=Provided)
     """The functions that this process brings to the store."""
 
 
+class Told(msgspec.Struct, frozen=True):
+    """Something that happens in a transaction: an event, once it is committed.
+
+    `data` is JSON data, or a `codec.Document`; where no `source` is named, it is the
+    transaction's actor.
+    """
+
+    name: str
+    data: Any = None
+    session: str | None = None
+    correlation: str | None = None
+    source: str | None = None
+    level: str = "info"
+
+
+Tellings: TypeAlias = list[tuple[Terms, Told]]
+"""What is told, each with the terms on which it happened, in order."""
+
+
+class Unheard(list[tuple[Terms, Told]]):
+    """Where a transaction tells things whose commit is somebody else's: to nobody."""
+
+    def append(self, _: object) -> None:
+        """Keep nothing: nobody would learn whether it was committed."""
+
+
 class Transaction:
     """The transaction that a kind works in: named statements, one time, fresh ids.
 
-    `now` is in microseconds since 1970, and stands still for the whole transaction.
+    `now` is in microseconds since 1970, and stands still for the whole transaction;
+    `tellings` are those of the transaction that it is a part of.
     """
 
-    __slots__ = ("_chance", "limits", "now", "terms")
+    __slots__ = ("_chance", "limits", "now", "tellings", "terms")
 
     def __init__(self, terms: Terms, limits: Limits, now: int, chance: int) -> None:
         self.terms = terms
         self.limits = limits
         self.now = now
         self._chance = chance
+        self.tellings: Tellings = []
 
     def one(self, name: str, /, **values: object) -> Row | None:
         """The first row of a named statement, or None."""
@@ -131,6 +161,10 @@ class Transaction:
         """Say that rows which are out of sight are still to be deleted."""
         raise NotImplementedError
 
+    def tell(self, told: Told) -> None:
+        """Have something told when this transaction is committed; else it never is."""
+        self.tellings.append((self.terms, told))
+
     def new_id(self, number: int | None = None) -> str:
         """A new UUIDv7, which may end in a number; the same again in a second run."""
         self._chance += 1
@@ -148,6 +182,11 @@ class Unit(Generic[T]):
     apart = False
     """Whether it shares its transaction with no other unit: it looks at the past, and a
     journal that is written at commit does not tell yet what others did in there."""
+    patient = True
+    """Whether it waits for a server that is away: not what is tried again anyway.
+
+    Whoever runs it minds it; units that share a transaction wait as long as the most
+    patient of them."""
     result: T | None = None
     error: BaseException | None = None
     answered: "threading.Lock | None" = None
@@ -252,6 +291,7 @@ class Part(msgspec.Struct, frozen=True):
     `own` marks a user's kind, whose versions are counted apart from holdfast's.
     `derived` marks an index: its tables have a version of their own, are made again for
     another one, and are never copied. `instead` has their text for single engines.
+    `beside` marks what is kept beside the state (`Engine.beside`).
     """
 
     kind: str
@@ -262,6 +302,7 @@ class Part(msgspec.Struct, frozen=True):
     derived: bool = False
     version: int = 1
     instead: Mapping[str, str] = {}
+    beside: bool = False
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -276,6 +317,65 @@ class Report(msgspec.Struct, frozen=True):
         return not self.problems
 
 
+class Witness(Protocol):
+    """Who is told of what becomes of an engine's transactions, from any thread."""
+
+    def committed(self, tellings: Tellings) -> None:
+        """A transaction was committed that changed something, or that told of this."""
+        ...
+
+    def failed(self, error: BaseException) -> None:
+        """Something was not kept, because of where state is kept."""
+        ...
+
+    def closing(self) -> None:
+        """The engine is about to close, and does all that it is asked until it has."""
+        ...
+
+    def closed(self, why: BaseException) -> None:
+        """The state is closed; what is beside it can be written to for the last time.
+
+        `why` is what whoever comes after gets.
+        """
+        ...
+
+    def disowned(self, why: BaseException) -> None:
+        """The engine belongs to the process that this one was forked from."""
+        ...
+
+
+class Beside(Protocol):
+    """A database beside the state, with no journal and no part in its transactions.
+
+    It is made by the first unit that writes; who reads looks whether it is `there`.
+    """
+
+    @property
+    def there(self) -> bool:
+        """Whether it was made yet."""
+        ...
+
+    def read(self, unit: Unit[T]) -> T:
+        """Run a unit that only reads, on one snapshot."""
+        ...
+
+    def post_read(self, unit: Unit[Any]) -> None:
+        """Have a unit run that only reads; its future is answered."""
+        ...
+
+    def write(self, unit: Unit[T]) -> T:
+        """Run a unit to its commit, and give its result."""
+        ...
+
+    def post(self, unit: Unit[Any]) -> None:
+        """Have a unit run; its future is answered after the commit."""
+        ...
+
+    def watch(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have `wake` called after commits, from any thread; returns how to stop."""
+        ...
+
+
 class Engine(Protocol):
     """Where state is kept. It knows tables and units of work, and no kind."""
 
@@ -285,6 +385,13 @@ class Engine(Protocol):
     """What deletes rows that are out of sight, a slice at a time; set by the store.
 
     Run after a unit that was `untidy`, and now and then while there are commits."""
+    witness: Witness | None
+    """Who is told of commits, failures and the end; set by the store."""
+
+    @property
+    def beside(self) -> Beside:
+        """What is kept beside the state."""
+        ...
 
     def write(self, unit: Unit[T]) -> T:
         """Run a unit to its commit, and give its result."""

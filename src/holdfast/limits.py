@@ -1,12 +1,16 @@
 """Limits: how much of anything a store takes at once; a user can set each.
 
-Answers for: the numbers, and the sentence that names the one that was passed.
+Answers for: the numbers, which of them can be kept to, and the sentence that names the
+one that was passed.
 Leaves to others: where each is held against what comes in (edges, kinds, engines).
 """
 
 import msgspec
 
-from holdfast.errors import TooLarge
+from holdfast.errors import TooLarge, WrongType
+
+_LONGEST_SECONDS = 100 * 366 * 86_400.0
+_AT_LEAST_ONE = frozenset({"page", "event_ring", "event_batch", "event_pending"})
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,8 +35,46 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     machine_steps: int = 1_000
     """Steps of one machine's history, each with the context that it led to; older ones
     are forgotten, an eighth at a time."""
+    event_ring: int = 10_000
+    """Events that are held in memory, the newest."""
+    event_batch: int = 100
+    """Events that are written to disk as soon as so many wait."""
+    event_seconds: float = 1.0
+    """Seconds after which fewer are written, too."""
+    event_pending: int = 100_000
+    """Events that wait for the disk; past it `emit` waits as well."""
+    event_text: int = 1_000
+    """Characters of a text in an event's data; of a longer one so many are kept."""
+    event_given: int = 200_000_000
+    """Characters of one event's data as JSON, before it is cut."""
+    event_bytes: int = 100_000
+    """One event's data; of longer data its first characters are kept."""
     revert: int = 100_000
     """Rows that one `revert` puts back, makes again or takes away."""
+
+
+_USUAL = Limits()
+
+
+def limits_of(value: object) -> Limits:
+    """Limits that can be kept to, the usual ones for None. Raises `WrongType`."""
+    if value is None:
+        return Limits()
+    if not isinstance(value, Limits):
+        raise WrongType(f"limits: a Limits is wanted, not {type(value).__name__}")
+    for name, limit in msgspec.structs.asdict(value).items():
+        whole = isinstance(getattr(_USUAL, name), int)
+        wanted = (int,) if whole else (int, float)
+        if isinstance(limit, bool) or not isinstance(limit, wanted):
+            kind = "a whole number" if whole else "a number"
+            given = type(limit).__name__
+            raise WrongType(f"limits.{name}: {kind} is wanted, not {given}")
+        least = 1 if name in _AT_LEAST_ONE else 0
+        if not limit >= least:
+            raise WrongType(f"limits.{name}: {least} or more is wanted, not {limit}")
+        if not whole and limit > _LONGEST_SECONDS:
+            raise WrongType(f"limits.{name}: {limit} is more than 100 years")
+    return value
 
 
 def hold(size: int, limit: int, what: str, name: str) -> None:

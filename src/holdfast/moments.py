@@ -53,7 +53,7 @@ class Looking(Transaction):
         raise self.unwritten()
 
     run = put = put_each = lock = _refuse
-    new_no = savepoint = untidy = new_id = _refuse
+    new_no = savepoint = untidy = new_id = tell = _refuse
 
     def unwritten(self) -> Refused:
         """The error for who writes through it."""

@@ -14,7 +14,7 @@ from holdfast.core import Core
 from holdfast.declared import registry
 from holdfast.engine import Options, Terms
 from holdfast.errors import WrongType
-from holdfast.limits import Limits
+from holdfast.limits import Limits, limits_of
 from holdfast.store import Store
 from holdfast.targets import migration_script
 
@@ -131,7 +131,7 @@ def _core(
         durability=durability,
         read_only=bool(read_only),
         migrate=migrate,
-        limits=limits or Limits(),
+        limits=limits_of(limits),
         clock=clock or SystemClock(),
     )
     terms = Terms(owner=edges.owner_of(owner))

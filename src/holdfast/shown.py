@@ -10,18 +10,23 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from holdfast import edges
 from holdfast.changes import Change
 from holdfast.contract import Kind
 from holdfast.journal import Journal, names_of, refuse_across, refuse_past
+from holdfast.kinds.events import Events
 from holdfast.kinds.inbox import Inbox
 from holdfast.kinds.jobs import Jobs
+from holdfast.kinds.observations import Observations
 from holdfast.kinds.sessions import Sessions
 from holdfast.kinds.tasks import Tasks
 from holdfast.retention import JournalStats, Policy, Reach, kept
 from holdfast.runtime.admission import SessionsReport
+from holdfast.runtime.eventing import StoreEvents
 from holdfast.runtime.exporting import ExportReport, Place, export_sessions
 from holdfast.runtime.following import Follower, follow
 from holdfast.runtime.importing import import_sessions
+from holdfast.runtime.observing import StoreObservations
 from holdfast.runtime.processing import (
     HANDLER_SECONDS,
     Handler,
@@ -29,7 +34,7 @@ from holdfast.runtime.processing import (
     process,
 )
 from holdfast.runtime.replying import Reply, replying
-from holdfast.runtime.results import result, seconds_or_none
+from holdfast.runtime.results import result
 from holdfast.runtime.talking import Draft, Talk
 from holdfast.runtime.working import Work, work
 from holdfast.searching.hits import Hit
@@ -53,10 +58,12 @@ def shown(kind: type[Kind]) -> type[Any]:
 def _make(kind: type[Kind]) -> type[Any]:
     more: dict[type[Kind], type[Any]] = {
         Sessions: StoreSessions,
+        Events: StoreEvents,
         Inbox: StoreInbox,
         Jobs: StoreJobs,
         Tasks: StoreTasks,
         Journal: StoreJournal,
+        Observations: StoreObservations,
     }
     for plain, ours in more.items():
         if issubclass(kind, ours):
@@ -227,7 +234,7 @@ class StoreJobs(Jobs):
         """
         core = self._target._core  # noqa: SLF001
         core.refuse_inside("jobs.result")
-        seconds = seconds_or_none(timeout_seconds, core.limits)
+        seconds = edges.wait_of(timeout_seconds, "timeout_seconds", core.limits)
         return result(lambda: self.get(id), core.engine, seconds)
 
 

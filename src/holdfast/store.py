@@ -7,10 +7,10 @@ Always holds: a call is one transaction, or part of the open one that it is made
 through; a call on a store from inside a transaction of the same thread is refused.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from threading import get_ident
+from threading import Thread, get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -23,6 +23,7 @@ from holdfast.engine import Report, Terms, Transaction, Unit
 from holdfast.faces import face
 from holdfast.history import Difference, RecordHistory
 from holdfast.indexes import State
+from holdfast.kinds.event_records import Event
 from holdfast.kinds.items import Items
 from holdfast.kinds.leases import Lease, Leases
 from holdfast.kinds.machines import Machines
@@ -31,7 +32,12 @@ from holdfast.kinds.threads import Threads
 from holdfast.page import Page
 from holdfast.reverting import Reverted
 from holdfast.runtime.consulting import carry_out, consulting, rebuilding
+from holdfast.runtime.eventing import StoreEvents
+from holdfast.runtime.feeding import end_feed
 from holdfast.runtime.leasing import HeldLease, held
+from holdfast.runtime.observing import StoreObservations
+from holdfast.runtime.queries import query, record_query
+from holdfast.runtime.watching import Watched, watch
 from holdfast.searching.asking import searching
 from holdfast.searching.hits import Hit
 from holdfast.shown import (
@@ -58,16 +64,18 @@ class Store:
 
     Open one with `holdfast.open`; close it with `close`, or use it as a context
     manager. Every kind is an attribute: `sessions`, `tasks`, `machines`, `inbox`,
-    `items`, `jobs`, `schedules`, `threads`, `leases`, `journal`, and those declared
-    with `holdfast.kind`.
+    `items`, `jobs`, `schedules`, `observations`, `threads`, `leases`, `journal`, and
+    those declared with `holdfast.kind`.
     """
 
     sessions: StoreSessions
     tasks: StoreTasks
+    events: StoreEvents
     inbox: StoreInbox
     items: Items
     jobs: StoreJobs
     machines: Machines
+    observations: StoreObservations
     schedules: Schedules
     threads: Threads
     leases: Leases
@@ -207,6 +215,17 @@ class Store:
         unit = self._core.reverting(terms, moment, kinds, ids)
         return self._core.engine.write(unit)
 
+    def on(
+        self, pattern: str | Sequence[str], callback: Callable[[Event], object]
+    ) -> Callable[[], None]:
+        """Have a function told of events as they happen: `store.on("task:*", show)`.
+
+        Also of holdfast's own: `state:save-error`, `task:created` and the like. Called
+        on a thread of its own, in order, with each `Event`; what it raises is logged.
+        Gives what stops it.
+        """
+        return self.events.on(pattern, callback)
+
     def holding(self, lease: Lease) -> "Store":
         """The same store, whose writes carry a lease.
 
@@ -309,6 +328,28 @@ class Store:
         """
         return self._read(self._core.reading(function, args))
 
+    def watch(self, kind: str, id: str) -> Watched[Any]:
+        """A record as it is, and then each later state of it, whoever changes it.
+
+        `kind` is a kind (`tasks`) or its record (`task`). Where there is no such record
+        (yet, or any more), its state is None. Raises `Refused` (a kind that gives no
+        record by its id; a store as of a moment).
+        """
+        return watch(self._core, record_query(self._core, self._terms, kind, id))
+
+    def watch_query(
+        self, query_of: str | Callable[..., T], *args: Any, **kwargs: Any
+    ) -> Watched[Any]:
+        """What a query gives, and then what it gives after each change to that.
+
+        Takes the name of an operation that reads, with its arguments by name
+        (`watch_query("tasks.list", status="pending")`), or a function of `tx`, as
+        `read` does. Raises what the query raises, and `Refused` (it writes; a store as
+        of a moment).
+        """
+        asked = query(self._core, self._terms, query_of, args, kwargs)
+        return watch(self._core, asked)
+
     def call(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
         """Carry out an operation by its name, from plain data.
 
@@ -323,7 +364,7 @@ class Store:
         kind, operation, kwargs = self._core.named(name, args)
         unit = self._core.prepared(kind, operation, (), kwargs, self._terms)
         unit.expected()
-        self._core.engine.post(unit)
+        self._core.where(operation).post(unit)
         return unit
 
     def operations(self) -> Mapping[str, Operation]:
@@ -354,8 +395,16 @@ class Store:
         return self._core.engine.check()
 
     def close(self) -> None:
-        """Finish what was begun, and let go of file or server. Safe to call twice."""
+        """Finish what was begun, and let go of file or server. Safe to call twice.
+
+        Returns at once where a finalizer calls it that came while its thread was
+        writing events: that has to go on first.
+        """
+        if self._core.events.amid:
+            Thread(target=self.close, name="holdfast-closing").start()
+            return
         self._core.engine.close()
+        end_feed(self._core)
 
     def perform(
         self,
@@ -366,8 +415,8 @@ class Store:
     ) -> Any:
         """Carry out one operation; what every method of every kind comes down to."""
         unit = self._core.prepared(kind, operation, args, kwargs, self._terms)
-        engine = self._core.engine
-        return engine.read(unit) if operation.reads else engine.write(unit)
+        where = self._core.where(operation)
+        return where.read(unit) if operation.reads else where.write(unit)
 
     def __enter__(self) -> "Store":
         return self

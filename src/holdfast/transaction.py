@@ -14,11 +14,13 @@ from holdfast.engine import Transaction
 
 if TYPE_CHECKING:
     from holdfast.journal import Journal
+    from holdfast.kinds.events import Events
     from holdfast.kinds.inbox import Inbox
     from holdfast.kinds.items import Items
     from holdfast.kinds.jobs import Jobs
     from holdfast.kinds.leases import Leases
     from holdfast.kinds.machines import Machines
+    from holdfast.kinds.observations import Observations
     from holdfast.kinds.schedules import Schedules
     from holdfast.kinds.sessions import Sessions
     from holdfast.kinds.tasks import Tasks
@@ -33,10 +35,12 @@ class OpenTransaction:
     if TYPE_CHECKING:
         sessions: Sessions
         tasks: Tasks
+        events: Events
         inbox: Inbox
         items: Items
         jobs: Jobs
         machines: Machines
+        observations: Observations
         schedules: Schedules
         threads: Threads
         leases: Leases

@@ -23,6 +23,7 @@ from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 import holdfast
 from holdfast.cli import (
     copying,
+    events,
     exporting,
     importing,
     jobs,
@@ -57,6 +58,7 @@ def build() -> App:
     app.command(copying.copy)
     app.command(copying.fork)
     app.command(searching.search)
+    app.command(events.events)
     app.command(trimming.trim)
     app.command(jobs.build())
     app.command(jobs.schedules)

@@ -33,6 +33,7 @@ _TEXTS = {
 }
 _SAID = {
     "inbox_message": ("recipient", "body"),
+    "observation": ("observer", "target"),
     "job": ("kind", "body"),
     "schedule": ("kind", "body"),
     "job_end": ("status", "result"),

@@ -21,7 +21,7 @@ from cyclopts import Parameter, validators
 from rich.text import Text
 
 from holdfast.cli import output
-from holdfast.cli.opening import writable
+from holdfast.cli.opening import Where, writable
 from holdfast.errors import BadInput
 from holdfast.runtime.worker import Worker, WorkerReport
 from holdfast.store import Store
@@ -31,45 +31,55 @@ _QUIET = {"name", "running", "unhandled"}
 _POSITIVE = validators.Number(gt=0)
 
 
+Handlers = Annotated[
+    str,
+    Parameter(
+        help="MODULE:HANDLERS, a dict in a module: functions by kind; or a function of "
+        "the store that gives one, and defines machines."
+    ),
+]
+Whose = Annotated[str, Parameter(help="Whose jobs.", show_default=False)]
+AcrossOwners = Annotated[
+    bool, Parameter(help="All owners' jobs, in turn.", negative="")
+]
+Concurrency = Annotated[
+    int, Parameter(help="So many jobs at once.", validator=_POSITIVE)
+]
+Lanes = Annotated[
+    list[str] | None,
+    Parameter(help="Only jobs of this lane (may be repeated).", negative=""),
+]
+Name = Annotated[
+    str | None, Parameter(help="The worker's name; else host, process, a number.")
+]
+LeaseSeconds = Annotated[
+    float,
+    Parameter(
+        help="A job that it has goes to others so long after it died.",
+        validator=_POSITIVE,
+    ),
+]
+GraceSeconds = Annotated[
+    float,
+    Parameter(
+        help="So long it waits, when it is stopped, for jobs that run.",
+        validator=validators.Number(gte=0),
+    ),
+]
+
+
 def worker(
-    handlers: Annotated[
-        str,
-        Parameter(
-            help="MODULE:HANDLERS, a dict in a module: functions by kind; or a "
-            "function of the store that gives one, and defines machines."
-        ),
-    ],
+    handlers: Handlers,
     /,
     *,
-    store: Annotated[str, Parameter(help="The store: its file, or its URL.")],
-    owner: Annotated[str, Parameter(help="Whose jobs.", show_default=False)] = "",
-    across_owners: Annotated[
-        bool, Parameter(help="All owners' jobs, in turn.", negative="")
-    ] = False,
-    concurrency: Annotated[
-        int, Parameter(help="So many jobs at once.", validator=_POSITIVE)
-    ] = 10,
-    lane: Annotated[
-        list[str] | None,
-        Parameter(help="Only jobs of this lane (may be repeated).", negative=""),
-    ] = None,
-    name: Annotated[
-        str | None, Parameter(help="The worker's name; else host, process, a number.")
-    ] = None,
-    lease_seconds: Annotated[
-        float,
-        Parameter(
-            help="A job that it has goes to others so long after it died.",
-            validator=_POSITIVE,
-        ),
-    ] = 30.0,
-    grace_seconds: Annotated[
-        float,
-        Parameter(
-            help="So long it waits, when it is stopped, for jobs that run.",
-            validator=validators.Number(gte=0),
-        ),
-    ] = 30.0,
+    store: Where,
+    owner: Whose = "",
+    across_owners: AcrossOwners = False,
+    concurrency: Concurrency = 10,
+    lane: Lanes = None,
+    name: Name = None,
+    lease_seconds: LeaseSeconds = 30.0,
+    grace_seconds: GraceSeconds = 30.0,
 ) -> None:
     """Do the jobs of a store, until SIGTERM or Ctrl-C.
 
@@ -90,10 +100,7 @@ def worker(
             grace_seconds=grace_seconds,
             across_owners=across_owners,
         )
-        _say(
-            f"worker {output.safe(working.name)} serves {_named(working.kinds)} of "
-            f"{output.safe(there.place)}, {concurrency:,} at once; Ctrl-C stops it"
-        )
+        _say(_begun(working, there.place, concurrency))
         working.run()
     _say(_told(working.report()))
 
@@ -177,6 +184,13 @@ def _place(module: ModuleType) -> str:
 
 def _named(kinds: Iterable[str]) -> str:
     return ", ".join(map(output.one_line, kinds)) or "nothing"
+
+
+def _begun(working: Worker, place: str, concurrency: int) -> str:
+    return (
+        f"worker {output.safe(working.name)} serves {_named(working.kinds)} of "
+        f"{output.safe(place)}, {concurrency:,} at once; Ctrl-C stops it"
+    )
 
 
 def _told(report: WorkerReport) -> str:

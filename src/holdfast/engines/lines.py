@@ -14,11 +14,14 @@ from holdfast.errors import NeedsMigration
 from holdfast.schema import format as formats
 from holdfast.schema.statements import TABLES, parse
 
+_KEEPS_BESIDE = "postgres"
+"""The engine that has what is beside the state in the state's own schema. Others say of
+it only which version it has, so that a store can be copied either way."""
 _MADE = re.compile(r"create (?:virtual )?table (\w+)", re.IGNORECASE)
 
 
 class Line(msgspec.Struct, frozen=True):
-    """Holdfast's own tables together, or those of one of a user's kinds."""
+    """Holdfast's own tables together, or those that have versions of their own."""
 
     kind: str
     tables: tuple[str, ...]
@@ -31,11 +34,14 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def lines_of(parts: tuple[Part, ...], engine: str = "") -> list[Line]:
-    """Holdfast's own tables as one line; each user's kind and each index as its own."""
-    ours = tuple(_tables(part) for part in parts if not (part.own or part.derived))
+    """Holdfast's own tables as one line; what is beside, or a user's, as its own."""
+    apart = [part for part in parts if part.own or part.derived or part.beside]
+    ours = tuple(_tables(part) for part in parts if part not in apart)
     lines = [Line(formats.OUR_LINE, ours, formats.steps())]
     for part in parts:
-        if part.own:
+        if part.beside and engine != _KEEPS_BESIDE:
+            lines.append(Line(part.kind, (), ("",) * len(part.migrations)))
+        elif part.own or part.beside:
             lines.append(Line(part.kind, (_tables(part),), part.migrations))
         elif part.derived:
             text = part.instead.get(engine) or _tables(part)

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 from holdfast.clock import Clock
-from holdfast.engine import Row, Terms, Transaction, Unit, Work, answer
+from holdfast.engine import Row, Terms, Told, Transaction, Unit, Work, answer
 from holdfast.errors import HoldfastError, Refused, TimedOut
 
 T = TypeVar("T")
@@ -142,6 +142,7 @@ class _Guarded(Transaction):
         self.limits = inner.limits
         self.now = inner.now
         self._chance = inner._chance  # noqa: SLF001
+        self.tellings = inner.tellings
 
     def one(self, name: str, /, **values: object) -> Row | None:
         with self._body.step():
@@ -186,6 +187,10 @@ class _Guarded(Transaction):
 
     def untidy(self) -> None:
         self.inner.untidy()
+
+    def tell(self, told: Told) -> None:
+        with self._body.step():
+            self.inner.tell(told)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

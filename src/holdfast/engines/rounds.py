@@ -3,8 +3,9 @@
 Answers for: saying that a round is due: something was left untidy, or there were
 commits and time enough since the last one.
 Leaves to others: what is done in one (`tidy`, which the store sets).
-Always holds: no more than one round is waiting to be done, so that whoever writes
-meanwhile waits for one at most; a store that nobody writes to is left alone.
+Always holds: no more than one round a minute waits to be done, so that whoever writes
+meanwhile waits for one at most, and none is waited for that failed before it began; a
+store that nobody writes to is left alone.
 """
 
 import time
@@ -26,13 +27,8 @@ class Rounds:
     def due(self, *, untidy: bool) -> bool:
         """Whether a round is due, now that there was one commit more."""
         self._commits += 1
-        if self._waiting:
-            return False
-        return (
-            untidy
-            or self._commits >= _COMMITS
-            or time.monotonic() - self._since >= _SECONDS
-        )
+        at_once = not self._waiting and (untidy or self._commits >= _COMMITS)
+        return at_once or time.monotonic() - self._since >= _SECONDS
 
     def one(self, tidy: Work[None]) -> Work[None]:
         """The work of a round, which waits to be done from now on."""

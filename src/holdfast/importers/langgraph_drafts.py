@@ -15,7 +15,7 @@ import msgspec
 
 from holdfast.importers.langgraph_steps import Step, Value
 from holdfast.integrations import extra
-from holdfast.integrations.langgraph.saver import MESSAGES
+from holdfast.integrations.langgraph.keeping import MESSAGES
 from holdfast.integrations.langgraph.talks import Said, said_of
 from holdfast.integrations.langgraph.values import kept, value_of
 from holdfast.kinds.thread_records import ChannelValue, Write, WriteDraft

@@ -29,7 +29,7 @@ from holdfast.importers.langgraph_drafts import Draft, Drafts, Writes, value_in
 from holdfast.importers.langgraph_steps import Begins, Step
 from holdfast.importers.report import Others, SetAside, SetAsides
 from holdfast.integrations._langchain_messages import message_of
-from holdfast.integrations.langgraph.saver import MARK, keep_checkpoint
+from holdfast.integrations.langgraph.keeping import MARK, keep_checkpoint
 from holdfast.integrations.langgraph.talks import Left
 from holdfast.kinds.thread_records import Checkpoint
 from holdfast.runtime.batches import BATCH_MESSAGES, Batches

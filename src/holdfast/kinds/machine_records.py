@@ -207,7 +207,7 @@ def _from_versions(
 
 MachineName = Annotated[str, Edge(_machine_name)]
 MachineId = Annotated[str, Edge(_machine_id)]
-Event = Annotated[str, Edge(_event)]
+EventName = Annotated[str, Edge(_event)]
 SpecOrFile = Annotated[Mapping[str, Any] | str | os.PathLike[str], Edge(_spec)]
 Functions = Annotated[Mapping[str, Any] | Iterable[str], Edge(_functions)]
 FromVersions = Annotated[Mapping[int, Mapping[str, str]], Edge(_from_versions)]

@@ -40,7 +40,7 @@ from holdfast.kinds.machine_effects import (
     lane_of,
 )
 from holdfast.kinds.machine_records import (
-    Event,
+    EventName,
     Machine,
     MachineId,
     MachineName,
@@ -94,7 +94,7 @@ class Machines(Definitions):
     def send(
         self,
         id: MachineId,
-        event: Event,
+        event: EventName,
         payload: Value = None,
         *,
         expect: Text | None = None,
@@ -142,7 +142,7 @@ class Machines(Definitions):
         return Page(map(machine_of, rows[:limit]), more)
 
     @query
-    def can(self, id: MachineId, event: Event, payload: Value = None) -> bool:
+    def can(self, id: MachineId, event: EventName, payload: Value = None) -> bool:
         """Whether an event would lead to a transition now.
 
         Raises `NotFound`, `Refused` (a guard that nobody provides).

@@ -15,7 +15,7 @@ from holdfast import codec
 from holdfast.clock import to_datetime
 from holdfast.contract import Kind, operation, query
 from holdfast.edges import Count, Id, Name, Number, Object, PageSize, Text, Value
-from holdfast.engine import Row, Table
+from holdfast.engine import Row, Table, Told
 from holdfast.errors import AlreadyExists, Conflict, NotFound, Refused
 from holdfast.guarantees import Promise
 from holdfast.kinds.task_records import (
@@ -88,7 +88,7 @@ class Tasks(Kind):
             assigned_to=assigned_to,
             metadata=codec.text_of(metadata),
         )
-        return self._task(id)
+        return self._told("created", self._task(id))
 
     @query
     def get(self, id: Id) -> Task:
@@ -166,7 +166,7 @@ class Tasks(Kind):
             assigned_to=there.assigned_to if assigned_to is UNSET else assigned_to,
             metadata=row[15] if metadata is UNSET else codec.text_of(metadata),
         )
-        return self._task(id)
+        return self._told("updated", self._task(id))
 
     @operation
     def start(self, id: Id) -> Task:
@@ -217,14 +217,15 @@ class Tasks(Kind):
         self.tx.put(
             "task_progress", no=row[0], now=self.tx.now, progress=codec.text_of(there)
         )
-        return self._task(id)
+        return self._told("progress", self._task(id), **there)
 
     @operation
     def log(
         self, id: Id, message: Text, level: Name = "info", type: Name = "system"
     ) -> TaskLog:
         """Add a line to a task's log. Raises `NotFound`, `Held`, `Fenced`."""
-        no = self._found(id)[0]
+        row = self._found(id)
+        no = row[0]
         self.guard(id)
         (last,) = self.tx.one("task_log_last", task=no) or (None,)
         line = {"level": level, "type": type, "message": message}
@@ -237,6 +238,7 @@ class Tasks(Kind):
             now=self.tx.now,
             **line,
         )
+        self._told("log", task_of(row), **line)
         return TaskLog(at=to_datetime(self.tx.now), **line)
 
     @query
@@ -265,6 +267,7 @@ class Tasks(Kind):
         if swept == _SWEPT_AT_ONCE:
             self.tx.put("leftover_add", kind=self.name, no=row[0], below=_ALL)
             self.tx.untidy()
+        self._told("deleted", task_of(row))
         return True
 
     @query
@@ -326,7 +329,13 @@ class Tasks(Kind):
             result=result,
             error=error,
         )
-        return self._task(id)
+        return self._told("updated", self._task(id))
+
+    def _told(self, what: str, task: Task, **more: Any) -> Task:
+        """Have it told what became of a task."""
+        said = {"id": task.id, "status": task.status, "version": task.version, **more}
+        self.tx.tell(Told(f"task:{what}", said, session=task.session))
+        return task
 
     def _session_exists(self, session: str | None) -> None:
         if session is not None and not self.tx.one(

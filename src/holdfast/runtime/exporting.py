@@ -1,17 +1,14 @@
 """Exporting: sessions into a file, which any other store takes in.
 
-Answers for: `export_to`: one moment of the store, read in small pieces; a file that is
-there as a whole or not at all.
-Leaves to others: the format (`kinds/exported`), taking it in (`importing`).
-Always holds: a file that was there stays as it was until the new one is on the disk;
-nobody but its owner can read what is written; memory does not grow with what is
-exported.
+Answers for: `export_to`: one moment of the store, read in small pieces.
+Leaves to others: the format (`kinds/exported`), a file that is there as a whole or not
+at all (`whole_files`), taking it in (`importing`).
+Always holds: memory does not grow with what is exported.
 """
 
 import errno
 import io
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -25,13 +22,7 @@ import msgspec
 from holdfast import edges
 from holdfast.clock import to_datetime
 from holdfast.contract import each
-from holdfast.errors import (
-    BadInput,
-    CannotOpen,
-    HoldfastError,
-    StorageFailed,
-    StorageFull,
-)
+from holdfast.errors import BadInput
 from holdfast.kinds.exported import (
     FORMAT,
     VERSION,
@@ -45,6 +36,7 @@ from holdfast.kinds.exported import (
 )
 from holdfast.kinds.session_records import Session
 from holdfast.kinds.sessions import Sessions
+from holdfast.whole_files import made_whole
 
 if TYPE_CHECKING:
     from holdfast.store import Store
@@ -54,7 +46,6 @@ Place: TypeAlias = "str | os.PathLike[str] | BinaryIO"
 _PAGE_BYTES = 1 << 20
 _FIRST_PAGE, _LARGEST_PAGE = 8, 128
 _SESSIONS_AT_ONCE = 50
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class ExportReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,47 +180,5 @@ def _written(store: "Store", target: Place) -> Iterator[BinaryIO]:
         return
     path = Path(target)
     refuse_own_file(store, path, "exported")
-    try:
-        with _made_beside(path) as file:
-            yield file
-    except OSError as error:
-        raise _failure(path, error) from error
-
-
-@contextmanager
-def _made_beside(path: Path) -> Iterator[BinaryIO]:
-    """A new file, which takes a path's place once it is whole and on the disk."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "a device or a pipe; open it, and give the file")
-    number, name = tempfile.mkstemp(prefix=f".{path.name[:100]}-", dir=path.parent)
-    try:
-        with os.fdopen(number, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(number)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the file's new name on the disk too, where folders can be synced."""
-    if os.name != "posix":
-        return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _failure(path: Path, error: OSError) -> HoldfastError:
-    if error.errno in _FULL:
-        return StorageFull(f"{path}: the disk is full; nothing was exported")
-    if error.errno == errno.EIO:
-        return StorageFailed(f"{path}: the disk failed; nothing was exported")
-    return CannotOpen(f"{path}: {error.strerror}; nothing was exported")
+    with made_whole(path) as file:
+        yield file

@@ -14,10 +14,11 @@ from holdfast.clock import to_datetime
 from holdfast.engine import Transaction
 from holdfast.errors import Closed
 from holdfast.kinds.jobs import Jobs
+from holdfast.passing import PASSING
 from holdfast.runtime.owners import Owners
 from holdfast.runtime.plans import Plan
 from holdfast.runtime.reporting import Tally
-from holdfast.runtime.setting import PASSING, Setting
+from holdfast.runtime.setting import Setting
 
 _log = logging.getLogger("holdfast.worker")
 _ROUND_SECONDS = 30.0

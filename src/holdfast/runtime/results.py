@@ -7,16 +7,14 @@ is over leaves nothing behind.
 """
 
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from holdfast import edges
 from holdfast.engine import Engine
 from holdfast.errors import Refused, TimedOut
 from holdfast.kinds.job_records import FINISHED, Job, JobStatus
-from holdfast.limits import Limits
+from holdfast.patience import Patience
 
 
 def result(
@@ -25,10 +23,10 @@ def result(
     """What a job gave, once it is done."""
     woken = threading.Event()
     stop = engine.watch(woken.set)
-    ends = _end(timeout_seconds)
+    patience = Patience(timeout_seconds)
     try:
         while (job := get()).status not in FINISHED:
-            if not woken.wait(_left(ends)):
+            if not woken.wait(patience.left()):
                 raise _too_long(job)
             woken.clear()
         return _given(job)
@@ -50,24 +48,17 @@ async def result_async(
             loop.call_soon_threadsafe(woken.set)
 
     stop = engine.watch(wake)
-    ends = _end(timeout_seconds)
+    patience = Patience(timeout_seconds)
     try:
         while (job := await get()).status not in FINISHED:
             try:
-                await asyncio.wait_for(woken.wait(), _left(ends))
+                await asyncio.wait_for(woken.wait(), patience.left())
             except TimeoutError:
                 raise _too_long(job) from None
             woken.clear()
         return _given(job)
     finally:
         stop()
-
-
-def seconds_or_none(value: object, limits: Limits) -> float | None:
-    """How long is waited at most; None for as long as it takes."""
-    if value is None:
-        return None
-    return edges.seconds_of(value, "timeout_seconds", limits)
 
 
 def _given(job: Job) -> Any:
@@ -81,11 +72,3 @@ def _given(job: Job) -> Any:
 
 def _too_long(job: Job) -> TimedOut:
     return TimedOut(f"job {job.id!r} is {job.status} still: wait longer, or look again")
-
-
-def _end(timeout_seconds: float | None) -> float | None:
-    return None if timeout_seconds is None else time.monotonic() + timeout_seconds
-
-
-def _left(ends: float | None) -> float | None:
-    return None if ends is None else max(0.0, ends - time.monotonic())

@@ -21,6 +21,7 @@ from holdfast.engine import Transaction
 from holdfast.errors import Closed, HoldfastError
 from holdfast.kinds.job_records import Ending, JobStatus, Served
 from holdfast.kinds.jobs import Jobs
+from holdfast.passing import PASSING
 from holdfast.runtime.attending import CANCELLED_SECONDS, Attending
 from holdfast.runtime.claims import Claim
 from holdfast.runtime.housekeeping import Housekeeping
@@ -28,7 +29,7 @@ from holdfast.runtime.owners import Owners, Rota
 from holdfast.runtime.plans import Plan
 from holdfast.runtime.renewing import Renewal
 from holdfast.runtime.reporting import Tally
-from holdfast.runtime.setting import PASSING, Setting
+from holdfast.runtime.setting import Setting
 
 _End: TypeAlias = tuple[Claim, Ending]
 _log = logging.getLogger("holdfast.worker")

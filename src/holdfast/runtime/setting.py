@@ -1,7 +1,6 @@
 """Setting: what all parts of one worker have in common.
 
-Answers for: on whose terms the store is used, and having work done in it; which errors
-pass.
+Answers for: on whose terms the store is used, and having work done in it.
 Leaves to others: what is done (the other parts of a worker).
 """
 
@@ -13,14 +12,6 @@ import msgspec
 
 from holdfast.core import Core
 from holdfast.engine import Terms, Transaction
-from holdfast.errors import (
-    Busy,
-    OutcomeUnknown,
-    StorageFailed,
-    StorageFull,
-    TimedOut,
-    Unreachable,
-)
 from holdfast.kinds.job_records import Job
 
 if TYPE_CHECKING:
@@ -28,15 +19,6 @@ if TYPE_CHECKING:
     from holdfast.store import Store
 
 T = TypeVar("T")
-PASSING = (
-    Busy,
-    OutcomeUnknown,
-    StorageFailed,
-    StorageFull,
-    TimedOut,
-    Unreachable,
-)
-"""What a worker waits for to be over."""
 
 
 class Setting(msgspec.Struct):

@@ -73,7 +73,7 @@ def _order(table: Copied) -> int:
 
 def _tables(parts: Iterable[Part]) -> Iterator[Copied]:
     for part in parts:
-        if part.derived:  # each store makes its own
+        if part.derived or part.beside:  # each store makes its own, or keeps it
             continue
         journalled = {table.name for table in part.tables if table.journalled}
         for name, columns in _MADE.findall(parse(part.sql)[TABLES].text):

@@ -20,6 +20,7 @@ except ImportError as error:
     ) from error
 
 _ROOMS = (
+    "beside",
     "bodies",
     "contract",
     "endings",
@@ -30,13 +31,15 @@ _ROOMS = (
     "records",
     "statements",
     "stores",
+    "tellings",
     "units",
     "watching",
     "work",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{room}" for room in _ROOMS))
 
-from holdfast.testing.bodies import BodiesContract  # noqa: E402  # rewritten first
+from holdfast.testing.beside import BesideContract  # noqa: E402  # rewritten first
+from holdfast.testing.bodies import BodiesContract  # noqa: E402
 from holdfast.testing.endings import EndingsContract  # noqa: E402
 from holdfast.testing.journals import JournalsContract  # noqa: E402
 from holdfast.testing.loans import LoansContract  # noqa: E402
@@ -45,6 +48,7 @@ from holdfast.testing.reads import ReadsContract  # noqa: E402
 from holdfast.testing.records import RecordsContract  # noqa: E402
 from holdfast.testing.statements import StatementsContract  # noqa: E402
 from holdfast.testing.stores import StoresContract  # noqa: E402
+from holdfast.testing.tellings import TellingsContract  # noqa: E402
 from holdfast.testing.units import UnitsContract  # noqa: E402
 from holdfast.testing.watching import WatchingContract  # noqa: E402
 
@@ -58,6 +62,8 @@ class EngineContract(
     RecordsContract,
     JournalsContract,
     WatchingContract,
+    TellingsContract,
+    BesideContract,
     StoresContract,
     OpeningContract,
     EndingsContract,

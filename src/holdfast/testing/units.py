@@ -14,6 +14,7 @@ from holdfast.errors import HoldfastError, Refused
 from holdfast.testing.contract import Contract
 from holdfast.testing.work import (
     Boom,
+    Gates,
     Opened,
     Place,
     add,
@@ -22,8 +23,6 @@ from holdfast.testing.work import (
     then_fail,
 )
 
-_GATES = 4
-"""More units than most engines run at once: what comes after them waits together."""
 _TRIES = 5
 """How often two units are given the chance to be of one group."""
 
@@ -76,7 +75,7 @@ class UnitsContract(Contract):
         one.write(add("taken"))
 
         async def callers() -> list[object]:
-            gates = _Gates(one, place)
+            gates = Gates(one, place)
             posted: list[asyncio.Future[Any]] = [
                 one.posted(add("a")),
                 one.posted(then_fail(add("gone"), Boom())),
@@ -202,20 +201,6 @@ class UnitsContract(Contract):
         assert one.ids() == []
 
 
-class _Gates:
-    """Units that keep an engine busy, so that those behind them wait together."""
-
-    def __init__(self, one: Opened, place: Place) -> None:
-        self._open = threading.Event()
-        self.answers = [
-            one.posted(lambda _: place.met(self._open)) for _ in range(_GATES)
-        ]
-
-    def open(self) -> None:
-        """Let the engine go on."""
-        self._open.set()
-
-
 async def _behind_one_that_blocks(one: Opened, place: Place, name: str) -> None:
     """A unit, and one after it that blocks: if one is answered, it is there."""
     blocked, go_on = threading.Event(), threading.Event()
@@ -224,7 +209,7 @@ async def _behind_one_that_blocks(one: Opened, place: Place, name: str) -> None:
         blocked.set()
         place.met(go_on)
 
-    gates = _Gates(one, place)
+    gates = Gates(one, place)
     first, second = one.posted(add(name)), one.posted(block)
     gates.open()
     await asyncio.to_thread(place.met, blocked)

@@ -26,6 +26,8 @@ from holdfast.store import Store
 
 T = TypeVar("T")
 ME = Terms()
+_GATES = 4
+"""More units than most engines run at once: what comes after them waits together."""
 _LAST = 2**62
 """A time after all, in microseconds."""
 
@@ -261,6 +263,20 @@ class Place:
         deadline = time.monotonic() + self.patience_seconds
         while time.monotonic() < deadline:
             ask()
+
+
+class Gates:
+    """Units that keep an engine busy, so that those behind them wait together."""
+
+    def __init__(self, one: Opened, place: Place) -> None:
+        self._open = threading.Event()
+        self.answers = [
+            one.posted(lambda _: place.met(self._open)) for _ in range(_GATES)
+        ]
+
+    def open(self) -> None:
+        """Let the engine go on."""
+        self._open.set()
 
 
 def _with(kinds: Iterable[type[Kind]]) -> Registry:

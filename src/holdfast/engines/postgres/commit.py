@@ -12,7 +12,7 @@ from contextlib import suppress
 import psycopg
 
 from holdfast.clock import token
-from holdfast.engine import Terms
+from holdfast.engine import Tellings, Terms, Witness
 from holdfast.engines.postgres import failures
 from holdfast.engines.postgres.failures import Patience, is_gone
 from holdfast.engines.postgres.links import Links
@@ -74,9 +74,17 @@ class Committer:
     """Begins and ends transactions, one at a time, on a connection from the pool."""
 
     def __init__(
-        self, links: Links, target: Target, shared: Shared, body_seconds: float = 0
+        self,
+        links: Links,
+        target: Target,
+        shared: Shared,
+        body_seconds: float = 0,
+        witness: Witness | None = None,
     ) -> None:
+        self.patient = True
+        """Whether a server that is away is waited for, and not only looked for."""
         self._body_seconds = body_seconds
+        self._witness = witness
         self._links = links
         self._target = target
         self._shared = shared
@@ -87,6 +95,8 @@ class Committer:
         self._lock_seconds = LOCK_SECONDS
         self.tokens: list[str] = []
         """Receipts that the open transaction leaves."""
+        self.tellings: Tellings = []
+        """What the open transaction tells."""
         self.held: set[int] = set()
         """Locks that the open transaction has."""
         self.untidy = False
@@ -98,8 +108,9 @@ class Committer:
     def begin(self, lock_seconds: float = LOCK_SECONDS, what: Bound = WRITING) -> None:
         """Begin a transaction; this is sent with its first statement."""
         if self._link is None:
-            self._link = self._links.take(self._target.reconnect_seconds)
+            self._link = self._links.take(patient=self.patient)
         self.tokens.clear()
+        self.tellings.clear()
         self.held.clear()
         self._open = True
         self._lock_seconds = lock_seconds
@@ -115,9 +126,15 @@ class Committer:
     ) -> PostgresTransaction:
         """What a unit that runs now works through."""
         self.say_owner(terms)
-        held = self.held
         return PostgresTransaction(
-            self.wire, self._shared, terms, now, chance, held, reads=reads
+            self.wire,
+            self._shared,
+            terms,
+            now,
+            chance,
+            self.held,
+            reads=reads,
+            tellings=self.tellings,
         )
 
     def say_owner(self, terms: Terms) -> None:
@@ -130,7 +147,7 @@ class Committer:
         """Close a unit's moment: leave its receipt, which says when, who and why."""
         if tx.left_untidy:
             self.untidy = True
-        if tx.wrote:
+        if tx.wrote and not tx.terms.beside:
             self.receipts += 1
             self.tokens.append(token(tx.now))
             said = {"at": tx.now, "actor": tx.terms.actor, "cause": tx.terms.cause}
@@ -139,6 +156,12 @@ class Committer:
 
     def commit(self) -> None:
         """Commit; raises if it certainly did not, or if nobody can say."""
+        told, changed = list(self.tellings), bool(self.tokens)
+        self._commit()
+        if self._witness is not None and (changed or told):
+            self._witness.committed(told)
+
+    def _commit(self) -> None:
         tokens = list(self.tokens)
         try:
             if self._lock_seconds < LOCK_SECONDS:  # the journal's turn is waited for
@@ -177,8 +200,11 @@ class Committer:
             self._links.give_back(link)
 
     def translated(self, error: BaseException) -> BaseException:
-        """Holdfast's error for one of PostgreSQL's."""
-        return failures.translated(error, self._shared.place)
+        """Holdfast's error for one of PostgreSQL's, with which something ends."""
+        found = failures.translated(error, self._shared.place)
+        if self._witness is not None:
+            self._witness.failed(found)
+        return found
 
     # What became of a commit.
 
@@ -188,13 +214,14 @@ class Committer:
         The place of the receipt is taken: a commit that is still on its way would find
         it taken, and fail. One that is being made is waited for.
         """
-        patience = Patience(self._target.reconnect_seconds)
+        seconds = self._links.seconds(patient=self.patient)
+        patience = Patience(seconds)
         said = {"id": id, "at": 0, "actor": None, "cause": None, "format": _VOID}
         find = self._shared.statements["receipt_find"]
         take = self._shared.statements["receipt_take"]
         while True:
             try:
-                self.begin(self._target.reconnect_seconds)
+                self.begin(seconds)
                 self.wire.send(take, take.in_order(said))
                 found = self.wire.ask(find, find.in_order({"id": id}))
                 ((form,),) = self.wire.rows(found)
@@ -202,7 +229,6 @@ class Committer:
             except BaseException as error:
                 self.rollback()
                 if not patience.asks_again(error):
-                    seconds = self._target.reconnect_seconds
                     raise failures.unknown(self._shared.place, seconds) from error
             else:
                 self._open = False

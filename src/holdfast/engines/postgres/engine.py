@@ -21,6 +21,7 @@ from holdfast.engine import (
     Terms,
     Transaction,
     Unit,
+    Witness,
     Work,
     answer,
 )
@@ -35,6 +36,7 @@ from holdfast.engines.postgres.lanes import Lanes
 from holdfast.engines.postgres.links import Links
 from holdfast.engines.postgres.loading import PostgresLoader
 from holdfast.engines.postgres.opening import bring_up
+from holdfast.engines.postgres.relay import PostgresRelay
 from holdfast.engines.postgres.target import target_of
 from holdfast.engines.postgres.transaction import (
     Numbers,
@@ -82,10 +84,14 @@ class PostgresEngine:
         self._lanes = Lanes(self._runner, aside, self._after)
         self._watcher = Watcher(target)
         self.tidy: Work[None] | None = None
+        self.witness: Witness | None = None
+        self.there = True
+        """Whether what is beside the state was made: with the tables of the state."""
         self._rounds = Rounds()
         self._doing = threading.Condition()
         self._running = 0
         self._upkeep = Upkeep()
+        self._closed = False
         self._why: Closed | None = None
         living.opened(self)
 
@@ -93,6 +99,8 @@ class PostgresEngine:
 
     def write(self, unit: Unit[T]) -> T:
         """Run a unit to its commit, and give its result."""
+        if unit.terms.beside:
+            return self._write_beside(unit)
         self._writing()
         with self._at_work():
             return self._lanes.write(unit)
@@ -171,6 +179,12 @@ class PostgresEngine:
             raise self._why
         return self._watcher.watch(wake)
 
+    def relay(self) -> PostgresRelay:
+        """What carries a bus between the processes that have this store open."""
+        if self._why is not None:
+            raise self._why
+        return PostgresRelay(self._target)
+
     def check(self) -> Report:
         """Look for damage."""
         if self.inside():
@@ -193,9 +207,18 @@ class PostgresEngine:
                 "it would wait for: close it when that has ended"
             )
         with self._doing:
-            if self._why is not None:
+            if self._closed:
                 return
-            self._why = why = Closed(f"{self.place} was closed: open it again")
+            self._closed = True
+        try:
+            if self.witness is not None:
+                self.witness.closing()
+        finally:
+            self._let_go(Closed(f"{self.place} was closed: open it again"))
+
+    def _let_go(self, why: Closed) -> None:
+        with self._doing:
+            self._why = why
         living.closed(self)
         self._lanes.close(why)
         with self._doing:
@@ -203,25 +226,49 @@ class PostgresEngine:
         self._readers.shutdown()
         self._bodies.shutdown()
         self._watcher.close()
-        self._links.close()
+        try:
+            if self.witness is not None:
+                self.witness.closed(why)
+        finally:
+            self._links.close()
 
     def disown(self) -> None:
         """In a process that was forked from the store's own: serve nobody."""
+        self._closed = True
         self._why = why = Closed(
             f"{self.place} was opened by the process that this one was forked from: "
             "open it again here"
         )
         self._lanes.disown(why)
         self._watcher.disown()
+        if self.witness is not None:
+            self.witness.disowned(why)
+
+    @property
+    def beside(self) -> "PostgresEngine":
+        """What is kept beside the state: in tables of the same schema."""
+        return self
 
     # How it is put together.
 
     def _committer(self, body_seconds: float = 0) -> Committer:
-        return Committer(self._links, self._target, self._shared, body_seconds)
+        return Committer(
+            self._links, self._target, self._shared, body_seconds, self.witness
+        )
 
     def _runner(self) -> Runner:
-        reconnect_seconds = self._target.reconnect_seconds
-        return Runner(self._committer(), self._links, self._shared, reconnect_seconds)
+        return Runner(self._committer(), self._links, self._shared)
+
+    def _write_beside(self, unit: Unit[T]) -> T:
+        """Run a unit that is not about the state, also when that is closed already."""
+        if self._options.read_only:
+            self._writing()
+        runner = self._runner()
+        try:
+            runner.alone(unit)
+        finally:
+            runner.committer.let_go()
+        return unit.outcome()
 
     def _read(self, unit: Unit[Any]) -> None:
         runner = self._runner()
@@ -255,8 +302,10 @@ class PostgresEngine:
 
     def _post_own(self, work: Work[None]) -> None:
         """Have work of our own done; if we are closed, the next who opens does it."""
+        unit = Unit(work, Terms(every_owner=True), self._options.clock)
+        unit.patient = False
         with suppress(Closed):
-            self.post(Unit(work, Terms(every_owner=True), self._options.clock))
+            self.post(unit)
 
     def _writing(self) -> None:
         if self._why is not None:

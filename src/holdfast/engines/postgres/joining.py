@@ -15,7 +15,7 @@ import psycopg
 from psycopg import pq
 
 from holdfast.clock import Clock, token
-from holdfast.engine import Terms
+from holdfast.engine import Terms, Unheard
 from holdfast.engines.postgres.failures import translated
 from holdfast.engines.postgres.target import Target
 from holdfast.engines.postgres.transaction import PostgresTransaction, Shared
@@ -48,7 +48,9 @@ def joined(
         wire = _Borrowed(_driver_connection(connection))
         _enter(wire, target, shared, terms)
     now, chance = clock.now_us(), clock.chance()
-    tx = PostgresTransaction(wire, shared, terms, now, chance, held=set())
+    tx = PostgresTransaction(
+        wire, shared, terms, now, chance, held=set(), tellings=Unheard()
+    )
     try:
         yield tx
         with _translating(target):

@@ -45,10 +45,15 @@ class Lanes:
         self._closed: BaseException | None = None
 
     def write(self, unit: Unit[T]) -> T:
-        """Run a unit to its commit, on this thread if few others write."""
+        """Run a unit to its commit, on this thread if few others write.
+
+        So is an impatient one, which would wait as long as others in its transaction.
+        """
         if self._closed is not None:
             raise self._closed
-        if self._queue.empty() and self._alone.acquire(blocking=False):
+        if not unit.patient:
+            self._apart(unit)
+        elif self._queue.empty() and self._alone.acquire(blocking=False):
             try:
                 self._apart(unit)
             finally:

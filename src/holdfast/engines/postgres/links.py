@@ -27,9 +27,39 @@ _ASK_SECONDS = 0.2
 """How long one asks the pool, which tries to connect again whenever it is asked."""
 _LOOK_SECONDS = 0.1
 """How long one waits for a server that has just been away for too long already."""
+_IMPATIENT_SECONDS = 0.5
 _LATELY_SECONDS = 1.0
 _ATTEMPT_SECONDS = 0.1
 _POOL_THREADS = 2
+
+
+class _Wait:
+    """How long those of one patience wait for a server that is away: all together.
+
+    Who stood in line behind others does not wait as long again.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._away: tuple[float, float] | None = None
+        """Since when they have waited, and when the last of them gave up."""
+
+    def left(self) -> float:
+        """How many seconds are left of it."""
+        now, away = time.monotonic(), self._away
+        if away is None or now - away[1] > _LATELY_SECONDS:
+            return self.seconds
+        return away[0] + self.seconds - now
+
+    def in_vain(self, began: float) -> None:
+        """One of them, who began then, has given up."""
+        now, away = time.monotonic(), self._away
+        goes_on = away is not None and began - away[1] <= _LATELY_SECONDS
+        self._away = (away[0] if away and goes_on else began, now)
+
+    def over(self) -> None:
+        """The server is there."""
+        self._away = None
 
 
 class Links:
@@ -41,8 +71,12 @@ class Links:
         """Called when a connection was found to be lost."""
         self._out = 0
         self._counting = threading.Lock()
-        self._away: tuple[float, float] | None = None
-        """Since when the server has been away, and when that was last seen."""
+        seconds = target.reconnect_seconds
+        self._waits = {
+            True: _Wait(seconds),
+            False: _Wait(min(seconds, _IMPATIENT_SECONDS)),
+        }
+        """By patience: the patient neither wait longer nor shorter for the others."""
         self.prepares = not target.pooled
         """Whether statements may be prepared: a pooler may lose what is."""
         self._pool: ConnectionPool[Link] = ConnectionPool(
@@ -59,16 +93,16 @@ class Links:
         )
         self._pool.open()
 
-    def take(self, seconds: float = _WAIT_SECONDS) -> Link:
+    def take(self, *, patient: bool = True) -> Link:
         """A connection of one's own. Raises `Busy`, `Unreachable`, `Closed`.
 
         One that was lost while nobody had it is noticed here, without a round trip.
         """
         began = time.monotonic()
-        left = max(_LOOK_SECONDS, self.seconds_left(seconds))
+        left = max(_LOOK_SECONDS, self.seconds_left(patient=patient))
         until = began + min(left, _WAIT_SECONDS)
         while True:
-            link = self._asked_for(began, until)
+            link = self._asked_for(began, until, patient=patient)
             with self._counting:
                 self._out += 1
             if not link.wire.went_away():
@@ -76,19 +110,20 @@ class Links:
             link.wire.drop()
             self._on_loss()
             self.give_back(link)
-        self._away = None
+        for wait in self._waits.values():
+            wait.over()
         link.wire.prepares = self.prepares and link.wire.direct
         link.wire.open()
         return link
 
-    def _asked_for(self, began: float, until: float) -> Link:
+    def _asked_for(self, began: float, until: float, *, patient: bool) -> Link:
         while True:
             left = until - time.monotonic()
             try:
                 return self._pool.getconn(timeout=max(0.001, min(left, _ASK_SECONDS)))
             except PoolTimeout:
                 if left <= _ASK_SECONDS:
-                    raise self._none_left(began) from None
+                    raise self._none_left(began, patient=patient) from None
             except PoolClosed:
                 place = self._target.place
                 raise Closed(f"{place} was closed: open it again") from None
@@ -109,26 +144,22 @@ class Links:
         """Let go of all."""
         self._pool.close()
 
-    def seconds_left(self, seconds: float) -> float:
-        """What is left of so many seconds, if others have waited for the server too.
+    def seconds(self, *, patient: bool) -> float:
+        """How long a server that is away is waited for."""
+        return self._waits[patient].seconds
 
-        Who stood in line behind them does not wait as long again.
-        """
-        now, away = time.monotonic(), self._away
-        if away is None or now - away[1] > _LATELY_SECONDS:
-            return seconds
-        return away[0] + seconds - now
+    def seconds_left(self, *, patient: bool) -> float:
+        """What is left of that, if others have waited for the server too."""
+        return self._waits[patient].left()
 
-    def _none_left(self, began: float) -> Busy | Unreachable:
+    def _none_left(self, began: float, *, patient: bool) -> Busy | Unreachable:
         place, size = self._target.place, self._target.pool_size
         if self._out >= size:
             return Busy(
                 f"{place}: all {size} connections of this process are in use; nothing "
                 "was written: end transactions sooner, or open with pool_size="
             )
-        now, away = time.monotonic(), self._away
-        goes_on = away is not None and began - away[1] <= _LATELY_SECONDS
-        self._away = (away[0] if away and goes_on else began, now)
+        self._waits[patient].in_vain(began)
         return Unreachable(
             f"{place} cannot be reached: nothing of this write was kept; all that was "
             "acknowledged is there, and calls go on when the server is back"

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 import psycopg
 
-from holdfast.engine import Row, Terms, Transaction
+from holdfast.engine import Row, Tellings, Terms, Told, Transaction
 from holdfast.engines.postgres.ddl import NUMBERS_AT_ONCE
 from holdfast.engines.postgres.failures import translated
 from holdfast.engines.postgres.wire import Bound, Lost, Values, Wire, plain
@@ -119,11 +119,13 @@ class PostgresTransaction(Transaction):
         held: set[int],
         *,
         reads: bool = False,
+        tellings: Tellings | None = None,
     ) -> None:
         self.terms = terms
         self.limits = shared.limits
         self.now = now
         self._chance = chance
+        self.tellings = [] if tellings is None else tellings
         self._wire = wire
         self._shared = shared
         self._over: BaseException | None = None
@@ -229,15 +231,22 @@ class PostgresTransaction(Transaction):
     def untidy(self) -> None:
         self.left_untidy = True
 
+    def tell(self, told: Told) -> None:
+        if self._over is not None:  # its list is the next transaction's by now
+            raise self._over
+        super().tell(told)
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         self._send(_PART, ())
+        told = len(self.tellings)
         try:
             yield
             self.settle()
         except GeneratorExit:  # dropped: the end of the whole transaction undoes it
             raise
         except BaseException:
+            del self.tellings[told:]
             self._undo_part()
             raise
         self._send(_PART_KEPT, ())

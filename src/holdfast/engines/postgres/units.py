@@ -56,17 +56,10 @@ class Left(msgspec.Struct):
 class Runner:
     """Runs units through one committer."""
 
-    def __init__(
-        self,
-        committer: Committer,
-        links: Links,
-        shared: Shared,
-        reconnect_seconds: float,
-    ) -> None:
+    def __init__(self, committer: Committer, links: Links, shared: Shared) -> None:
         self.committer = committer
         self._links = links
         self._shared = shared
-        self._reconnect_seconds = reconnect_seconds
         self._foreseen: dict[int, Foreseen] = {}
         self._touched: set[int] = set()
         """Locks of units that were run: what was asked about these may be old."""
@@ -84,7 +77,7 @@ class Runner:
         self._settled(unit, lambda: self._run_reading(unit))
 
     def _settled(self, unit: Unit[Any], run: Callable[[], None]) -> None:
-        patience = self._patience()
+        patience = self._patience([unit])
         while True:
             unit.result, unit.error = None, None
             if unit.abandoned:
@@ -133,8 +126,10 @@ class Runner:
             self.committer.discard()
         return patience.again(error)
 
-    def _patience(self) -> Patience:
-        return Patience(self._links.seconds_left(self._reconnect_seconds))
+    def _patience(self, units: Sequence[Unit[Any]]) -> Patience:
+        """That of the most patient unit, which the committer has from here on."""
+        self.committer.patient = any(unit.patient for unit in units)
+        return Patience(self._links.seconds_left(patient=self.committer.patient))
 
     # Many together.
 
@@ -146,7 +141,7 @@ class Runner:
         records that are kept.
         """
         units, left = list(units), Left()
-        attempt, patience = self._bare, self._patience()
+        attempt, patience = self._bare, self._patience(units)
         while units:
             try:
                 self._attempt(units, attempt, left, patient=patient)
@@ -228,6 +223,7 @@ class Runner:
         left.waiting += [(kept[id(u)], u) for u in units if id(u) in kept]
 
     def _bare(self, unit: Unit[Any]) -> bool:
+        told = len(self.committer.tellings)
         tx = self.committer.transaction(unit.terms, unit.now, unit.chance)
         foreseen = self._foreseen.get(id(unit))
         if foreseen is not None and self._touched.isdisjoint(foreseen.keys):
@@ -244,7 +240,8 @@ class Runner:
                 raise
             if tx.wrote:
                 raise _Spoiled from error
-            unit.error = error
+            del self.committer.tellings[told:]
+            unit.error = self.committer.translated(error)
         finally:
             tx.end()
             self._touched |= tx.locked
@@ -254,7 +251,7 @@ class Runner:
         """Whether the unit is settled; if not, it is to be run alone."""
         committer, wire = self.committer, self.committer.wire
         wire.send(_UNIT)
-        tokens = len(committer.tokens)
+        tokens, told = len(committer.tokens), len(committer.tellings)
         tx = committer.transaction(unit.terms, unit.now, unit.chance)
         try:
             unit.result = unit.work(tx)
@@ -268,6 +265,7 @@ class Runner:
             wire.send(_UNIT_UNDONE)
             committer.held.clear()
             del committer.tokens[tokens:]
+            del committer.tellings[told:]
             return not is_conflict(error) and failures.state_of(error) != LOCKED
         finally:
             tx.end()

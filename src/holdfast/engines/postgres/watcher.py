@@ -33,7 +33,7 @@ class Watcher:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()  # a finalizer may stop to watch at any point
         self._watching: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
         self._closed = False

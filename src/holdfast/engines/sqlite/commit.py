@@ -14,7 +14,7 @@ from typing import Any
 
 import apsw
 
-from holdfast.engine import Terms, Unit
+from holdfast.engine import Tellings, Terms, Unit, Witness
 from holdfast.engines.sqlite.binding import Bound, Values
 from holdfast.engines.sqlite.connection import patience
 from holdfast.engines.sqlite.failures import translated, unknown
@@ -48,6 +48,8 @@ class Committer:
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         self.untidy = False
+        self.witness: Witness | None = None
+        self._tellings: Tellings = []
         self._connect = connect
         self._place = place
         self._statements = statements
@@ -76,14 +78,14 @@ class Committer:
                 units, self._in_savepoint
             )
         except BaseException as error:
-            return self._all_failed(units, translated(error, self.name))
+            return self._all_failed(units, self.translated(error))
         if ran == 0:  # SQLite ended the transaction under a unit, twice
             self._each_alone(units)
             return len(units)
         try:
             self.commit()
         except (OutcomeUnknown, Moved) as error:
-            self._all_failed(units[:ran], error)
+            self._all_failed(units[:ran], self.translated(error))
         except BaseException:
             self._each_alone(units[:ran])
         return ran
@@ -106,6 +108,7 @@ class Committer:
         self._moment = moment or 0
         self._at = at or 0
         self._moments.clear()
+        self._tellings.clear()
         if writes_from != _WRITES_FROM and int(writes_from) > formats.VERSION:
             formats.admit(
                 self.name,
@@ -125,6 +128,7 @@ class Committer:
             max(now, self._at),
             chance,
             self._moment,
+            self._tellings,
         )
 
     def stamp(self, tx: SqliteTransaction) -> None:
@@ -156,6 +160,12 @@ class Committer:
         except BaseException as error:
             self.rollback()
             raise translated(error, self.name) from error
+        self._bear_witness()
+
+    def _bear_witness(self) -> None:
+        """Tell that this was committed, if it changed or told of anything."""
+        if self.witness is not None and (self._moments or self._tellings):
+            self.witness.committed(self._tellings)
 
     def _write_moments(self) -> None:
         if len(self._moments) == 1:
@@ -199,8 +209,11 @@ class Committer:
             self.connection.close()
 
     def translated(self, error: BaseException) -> BaseException:
-        """Holdfast's error for one of SQLite's."""
-        return translated(error, self.name)
+        """Holdfast's error for one of SQLite's, with which something ends."""
+        found = translated(error, self.name)
+        if self.witness is not None:
+            self.witness.failed(found)
+        return found
 
     @property
     def name(self) -> str:
@@ -229,7 +242,7 @@ class Committer:
             self.commit()
         except BaseException as error:
             self.rollback()
-            unit.error = translated(error, self.name)
+            unit.error = self.translated(error)
 
     def _attempt_all(
         self, units: Sequence[Unit[Any]], attempt: Callable[[Unit[Any]], bool]
@@ -255,21 +268,26 @@ class Committer:
     def _bare(self, unit: Unit[Any]) -> bool:
         assert self.connection is not None
         before = self.connection.total_changes()
+        told = len(self._tellings)
         try:
             self._run(unit)
         except BaseException as error:
-            unit.error = translated(error, self.name)
-            same = self.connection.total_changes() == before
-            return same and self.connection.in_transaction
+            del self._tellings[told:]
+            if self.connection.total_changes() != before:
+                return False
+            unit.error = self.translated(error)
+            return self.connection.in_transaction
         return True
 
     def _in_savepoint(self, unit: Unit[Any]) -> bool:
         assert self.connection is not None
         self._execute("savepoint unit")
+        told = len(self._tellings)
         try:
             self._run(unit)
         except BaseException as error:
-            unit.error = translated(error, self.name)
+            del self._tellings[told:]
+            unit.error = self.translated(error)
             if not self.connection.in_transaction:
                 return False
             self._execute("rollback to unit")

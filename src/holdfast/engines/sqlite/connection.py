@@ -28,6 +28,15 @@ def connect(
     """A connection to a file that is there, ready for use."""
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
     connection = apsw.Connection(path, flags, vfs=vfs, statementcachesize=_STATEMENTS)
+    try:
+        _make_ready(connection, durability)
+    except BaseException:
+        connection.close()  # who keeps the error would keep the file open
+        raise
+    return connection
+
+
+def _make_ready(connection: apsw.Connection, durability: str) -> None:
     # Without this, many statements are planned anew for each value they are given.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     connection.set_busy_handler(patience())
@@ -38,7 +47,6 @@ def connect(
         "pragma cache_size = -16384; pragma trusted_schema = off;"
         f"pragma journal_size_limit = {_WAL_BYTES}"
     )
-    return connection
 
 
 def patience(

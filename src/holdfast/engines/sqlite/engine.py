@@ -14,11 +14,21 @@ from typing import Any, TypeVar
 import apsw
 
 from holdfast.engine import Loan as LoanProtocol
-from holdfast.engine import Options, Part, Report, Terms, Transaction, Unit, Work
+from holdfast.engine import (
+    Options,
+    Part,
+    Report,
+    Terms,
+    Transaction,
+    Unit,
+    Witness,
+    Work,
+)
 from holdfast.engines import living
 from holdfast.engines.checks import check
 from holdfast.engines.loans import Loan
 from holdfast.engines.rounds import Rounds
+from holdfast.engines.sqlite.beside import BesideFile, beside_path
 from holdfast.engines.sqlite.binding import bound
 from holdfast.engines.sqlite.commit import LOOKS_EVERY, Committer
 from holdfast.engines.sqlite.connection import connect
@@ -49,11 +59,14 @@ class SqliteEngine:
 
     def __init__(self, path: str, parts: tuple[Part, ...], options: Options) -> None:
         path, self._vfs = _without_vfs(path)
+        beside = tuple(part for part in parts if part.beside)
         self._options = options
         self._parts = parts
+        self._witness: Witness | None = None
         self._file = None if path == _MEMORY else Place(path)
         self.place = path if self._file is None else str(self._file)
-        self._statements = Statements(catalog(parts), parts, bound)
+        state = tuple(part for part in parts if not part.beside)
+        self._statements = Statements(catalog(state), state, bound)
         if self._file is not None and self._file.identity() in _inherited:
             raise CannotOpen(_FORKED.format(self.place))
         try:
@@ -67,6 +80,12 @@ class SqliteEngine:
             options.limits,
         )
         self._watcher = Watcher(self._connect_to_read)
+        self.beside = BesideFile(
+            None if self._file is None else beside_path(path),
+            beside,
+            options,
+            self._vfs,
+        )
         self._wakers: list[Callable[[], None]] = []
         self.tidy: Work[None] | None = None
         self._rounds = Rounds()
@@ -166,7 +185,7 @@ class SqliteEngine:
 
     def close(self) -> None:
         """Finish what was begun, and let go of everything."""
-        if self.inside():
+        if self.inside() or self.beside.inside():
             raise Refused(
                 f"{self.place} cannot be closed from inside an open transaction, which "
                 "it would wait for: close it when that has ended"
@@ -175,16 +194,28 @@ class SqliteEngine:
             if self._closed:
                 return
             self._closed = True
-        self._why = why = Closed(f"{self.place} was closed: open it again")
+        try:
+            if self._witness is not None:
+                self._witness.closing()
+        finally:
+            self._let_go(Closed(f"{self.place} was closed: open it again"))
+
+    def _let_go(self, why: Closed) -> None:
+        self._why = why
         living.closed(self)
         if self._writer is not None:
             self._writer.close(why)
         self._readers.close(why)
         self._watcher.close()
-        if self._writer is not None:
-            self._committer.close()
-        for wake in list(self._wakers):
-            wake()
+        try:
+            if self._witness is not None:
+                self._witness.closed(why)
+        finally:
+            self.beside.close(why)
+            if self._writer is not None:
+                self._committer.close()
+            for wake in list(self._wakers):
+                wake()
 
     def disown(self) -> None:
         """In a process that was forked from the store's own: serve nobody."""
@@ -195,6 +226,20 @@ class SqliteEngine:
         if self._writer is not None:
             self._writer.disown(why)
         self._readers.disown(why)
+        self.beside.disown(why)
+        if self._witness is not None:
+            self._witness.disowned(why)
+
+    @property
+    def witness(self) -> Witness | None:
+        """Who is told of commits, failures and the end."""
+        return self._witness
+
+    @witness.setter
+    def witness(self, witness: Witness | None) -> None:
+        self._witness = witness
+        if self._writer is not None:
+            self._committer.witness = witness
 
     # How it is put together.
 
@@ -225,6 +270,7 @@ class SqliteEngine:
         )
         if self._file is not None and self._options.read_only:
             self._file.remember()
+            self._connect_to_read().close()  # with the log that looking made
             return None
         committer = Committer(
             self._connect, self._file, self._statements, self._options.limits

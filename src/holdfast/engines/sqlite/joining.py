@@ -13,7 +13,7 @@ from pathlib import Path
 import apsw
 
 from holdfast.clock import Clock
-from holdfast.engine import Terms
+from holdfast.engine import Terms, Unheard
 from holdfast.engines.sqlite.binding import Bound
 from holdfast.engines.sqlite.failures import translated
 from holdfast.engines.sqlite.place import Place
@@ -42,7 +42,15 @@ def joined(
         raise translated(error, str(place)) from error
     now = max(clock.now_us(), at or 0)
     tx = SqliteTransaction(
-        theirs, cursor, statements, terms, limits, now, clock.chance(), before or 0
+        theirs,
+        cursor,
+        statements,
+        terms,
+        limits,
+        now,
+        clock.chance(),
+        before or 0,
+        Unheard(),
     )
     try:
         yield tx

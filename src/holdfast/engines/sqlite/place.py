@@ -135,6 +135,13 @@ class Place:
         """Whether this process may write to the file."""
         return os.access(self.path, os.W_OK)
 
+    def holds_something(self) -> bool:
+        """Whether there is a file here that is not empty."""
+        try:
+            return os.stat(self.path).st_size > 0
+        except OSError:
+            return False
+
     def log_bytes(self) -> int:
         """How large the write-ahead log is; 0 if there is none."""
         try:

@@ -118,8 +118,10 @@ class Readers:
                 unit.now,
                 unit.chance,
             )
-            unit.result = unit.work(tx)
-            tx.end()
+            try:
+                unit.result = unit.work(tx)
+            finally:
+                tx.end()
         except BaseException as error:
             unit.error = translated(error, self._name)
         finally:

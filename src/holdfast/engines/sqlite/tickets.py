@@ -8,7 +8,7 @@ import queue
 import threading
 from contextlib import suppress
 
-from holdfast.engines.sqlite.turn import Token
+from holdfast.turn import Token
 
 
 class Ticket:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import apsw
 
-from holdfast.engine import Row, Terms, Transaction
+from holdfast.engine import Row, Tellings, Terms, Told, Transaction
 from holdfast.engines.sqlite.binding import Bound
 from holdfast.engines.sqlite.failures import translated
 from holdfast.errors import Refused
@@ -26,6 +26,7 @@ class SqliteTransaction(Transaction):
     __slots__ = (
         "_changes",
         "_connection",
+        "_ended",
         "_execute",
         "_execute_many",
         "_moment",
@@ -45,11 +46,13 @@ class SqliteTransaction(Transaction):
         now: int,
         chance: int,
         moment: int = 0,
+        tellings: Tellings | None = None,
     ) -> None:
         self.terms = terms
         self.limits = limits
         self.now = now
         self._chance = chance
+        self.tellings = [] if tellings is None else tellings
         self._moment = moment
         self._numbers = 0
         self._changes = connection.total_changes()
@@ -58,6 +61,7 @@ class SqliteTransaction(Transaction):
         self._execute_many: Callable[..., apsw.Cursor] = cursor.executemany
         self._statements = statements
         self.left_untidy = False
+        self._ended = False
         self._over: BaseException | None = None
 
     def one(self, name: str, /, **values: object) -> Row | None:
@@ -159,6 +163,7 @@ class SqliteTransaction(Transaction):
 
     def end(self) -> None:
         """Do nothing more from here on: what was lent to a caller may still be held."""
+        self._ended = True
         self._execute = self._execute_many = self._refuse
 
     def _failed(self, error: apsw.Error) -> BaseException:
@@ -174,19 +179,27 @@ class SqliteTransaction(Transaction):
     def untidy(self) -> None:
         self.left_untidy = True
 
+    def tell(self, told: Told) -> None:
+        if self._ended:  # its list is the next transaction's by now
+            self._refuse()
+        super().tell(told)
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         self._execute("savepoint part")
+        told = len(self.tellings)
         try:
             yield
         except GeneratorExit:  # dropped: the end of the whole transaction undoes it
             raise
         except BaseException:
+            del self.tellings[told:]
             self._undo_part()
             raise
         try:
             self._execute("release part")
         except Exception:
+            del self.tellings[told:]
             self._undo_part()
             raise
 

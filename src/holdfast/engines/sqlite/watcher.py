@@ -25,7 +25,7 @@ class Watcher:
 
     def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
         self._connect = connect
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()  # a finalizer may stop to watch at any point
         self._watching: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
         self._polling = False

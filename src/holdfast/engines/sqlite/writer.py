@@ -19,7 +19,7 @@ from holdfast.engine import Terms, Transaction, Unit, answer
 from holdfast.engines.loans import Body, Loan
 from holdfast.engines.sqlite.commit import Committer
 from holdfast.engines.sqlite.tickets import Ticket
-from holdfast.engines.sqlite.turn import Token, Turn
+from holdfast.turn import Token, Turn
 
 T = TypeVar("T")
 _GROUP_UNITS = 64

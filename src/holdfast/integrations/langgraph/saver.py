@@ -7,7 +7,8 @@
     checkpoint, writes            checkpoints and writes of the thread
 
 Answers for: every method of `BaseCheckpointSaver`, sync and async, over either store.
-Leaves to others: how messages are kept (`talks`), how a value is (`values`).
+Leaves to others: what is done in one transaction (`keeping`), how messages are kept
+(`talks`), how a value is (`values`).
 Always holds: a checkpoint, its values and its messages are one transaction; what is
 read is decoded as data only, unless a serializer of the user's own says otherwise.
 """
@@ -20,23 +21,27 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from holdfast import Message, Session, Store
+from holdfast import Message, Store
 from holdfast.astore import AsyncStore
-from holdfast.errors import HoldfastError, NotFound, WrongType
+from holdfast.errors import HoldfastError, NotFound
 from holdfast.integrations import extra
 from holdfast.integrations.langgraph.drafts import Drafts
+from holdfast.integrations.langgraph.keeping import (
+    MARK,
+    MESSAGES,
+    copy,
+    delete,
+    delete_runs,
+    keep_checkpoint,
+    pruning,
+)
 from holdfast.integrations.langgraph.talks import (
-    OURS,
     Left,
-    Said,
-    cleared,
-    keep,
     led_on,
     messages_in,
     said_of,
@@ -74,15 +79,9 @@ _Steps: TypeAlias = Generator[_Ask, Any, R]
 _Names: TypeAlias = list[str]
 _Messages: TypeAlias = list[BaseMessage]
 _Page: TypeAlias = tuple[list[CheckpointTuple], str | None]
-MESSAGES = "messages"
-"""The channel that is kept as a session."""
-MARK = "holdfast.mark"
-"""The type of a value that stands for a mark of that session."""
-_COUNTERS = "counters_since_delta_snapshot"
 _APART = {"id", "channel_values"}
 _MESSAGES_AT_ONCE = 200
 _REMEMBERED = 256
-_DROPPED_AT_ONCE = 1_000
 _VERSION_DIGITS = 32
 
 
@@ -197,31 +196,31 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread; also its session, if that was begun by a saver."""
-        self._do(self._change(_delete, str(thread_id)))
+        self._do(self._change(delete, str(thread_id)))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """As `delete_thread`."""
-        await self._ado(self._change(_delete, str(thread_id)))
+        await self._ado(self._change(delete, str(thread_id)))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints of some runs."""
-        self._do(self._change(_delete_runs, [str(run) for run in run_ids]))
+        self._do(self._change(delete_runs, [str(run) for run in run_ids]))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """As `delete_for_runs`."""
-        await self._ado(self._change(_delete_runs, [str(run) for run in run_ids]))
+        await self._ado(self._change(delete_runs, [str(run) for run in run_ids]))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a thread whole; its messages are shared, as by a fork.
 
         Raises `AlreadyExists` (the thread to copy to).
         """
-        self._do(self._change(_copy, str(source_thread_id), str(target_thread_id)))
+        self._do(self._change(copy, str(source_thread_id), str(target_thread_id)))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """As `copy_thread`."""
         await self._ado(
-            self._change(_copy, str(source_thread_id), str(target_thread_id))
+            self._change(copy, str(source_thread_id), str(target_thread_id))
         )
 
     def prune(
@@ -232,14 +231,14 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
         With the strategy `delete`, delete the threads.
         """
         for id in map(str, thread_ids):
-            self._do(self._pruned(_pruning(strategy), id))
+            self._do(self._pruned(pruning(strategy), id))
 
     async def aprune(
         self, thread_ids: Sequence[str], *, strategy: str = "keep_latest"
     ) -> None:
         """As `prune`."""
         for id in map(str, thread_ids):
-            await self._ado(self._pruned(_pruning(strategy), id))
+            await self._ado(self._pruned(pruning(strategy), id))
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -539,104 +538,3 @@ def _look(
     if found.note is None:
         return found, None
     return found, tx.sessions.marked(found.note, limit=_MESSAGES_AT_ONCE)
-
-
-def keep_checkpoint(
-    tx: OpenTransaction,
-    thread: str,
-    put: dict[str, Any],
-    said: Said | None,
-    left: Left | None,
-) -> Left | None:
-    """Keep a checkpoint, and have the session show its messages."""
-    if said is None or not said.drafts:
-        if said is not None:
-            cleared(tx, thread)
-        tx.threads.put(thread, **put)
-        return None
-    left = keep(tx, thread, said, left)
-    values = {**put["values"], MESSAGES: {"type": MARK, "body": ""}}
-    tx.threads.put(thread, **{**put, "values": values}, note=left.mark)
-    return left
-
-
-def _delete(tx: OpenTransaction, thread: str) -> bool:
-    """Delete a thread, and its session; nothing is left to do."""
-    tx.sessions.lock(thread)
-    session = _session(tx, thread)
-    if session is not None and OURS in (session.metadata or {}):
-        tx.sessions.delete(thread)
-    elif session is not None:
-        _unmark(tx, _marks(tx, thread))
-    tx.threads.delete(thread)
-    return False
-
-
-def _delete_runs(tx: OpenTransaction, runs: Sequence[str]) -> None:
-    _unmark(tx, tx.threads.delete_runs(runs).notes)
-
-
-def _copy(tx: OpenTransaction, source: str, target: str) -> None:
-    tx.sessions.lock(source)
-    try:
-        notes = tx.threads.notes(source)
-    except NotFound:
-        return
-    marks = {}
-    if _session(tx, source) is not None:
-        tx.sessions.fork(source, new_id=target)
-        for mark in notes:
-            with suppress(NotFound):
-                marks[mark] = tx.sessions.mark(target, of=mark).id
-    tx.threads.copy(source, target, notes=marks)
-
-
-def _pruning(strategy: str) -> Callable[[OpenTransaction, str], bool]:
-    works = {"keep_latest": _keep_newest, "delete": _delete}
-    if strategy not in works:
-        raise WrongType(f"strategy: {strategy!r} is none of: {', '.join(works)}")
-    return works[strategy]
-
-
-def _keep_newest(tx: OpenTransaction, thread: str) -> bool:
-    """Drop all but the newest, and those that its delta channels are rebuilt from.
-
-    At most so many that nobody waits for long; whether there is more.
-    """
-    tx.threads.lock(thread)
-    try:
-        newest = tx.threads.newest(thread)
-    except NotFound:
-        return False
-    stay = [checkpoint.id for checkpoint in newest]
-    for checkpoint in newest:
-        deltas = (
-            checkpoint.metadata.get(_COUNTERS, {}).keys() - checkpoint.values.keys()
-        )
-        if deltas:
-            line = tx.threads.ancestry(
-                thread, checkpoint.id, sorted(deltas), ns=checkpoint.ns
-            )
-            stay += [ancestor.id for ancestor in line]
-    dropped = tx.threads.prune(thread, stay, limit=_DROPPED_AT_ONCE)
-    _unmark(tx, dropped.notes)
-    return dropped.more
-
-
-def _marks(tx: OpenTransaction, thread: str) -> Sequence[str]:
-    try:
-        return tx.threads.notes(thread)
-    except NotFound:
-        return ()
-
-
-def _unmark(tx: OpenTransaction, marks: Sequence[str]) -> None:
-    for mark in marks:
-        tx.sessions.unmark(mark)
-
-
-def _session(tx: OpenTransaction, id: str) -> Session | None:
-    try:
-        return tx.sessions.get(id)
-    except NotFound:
-        return None
