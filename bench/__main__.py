@@ -20,7 +20,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench import (
+    bus,
     conversations,
+    events,
     importing,
     integrations,
     jobs,
@@ -35,6 +37,7 @@ from bench import (
     starting,
     streaming,
     table,
+    watching,
 )
 from bench.beside import Peers, peers
 from bench.lines import Line
@@ -55,6 +58,9 @@ MEASURES: dict[str, Callable[[Run, Peers | None], list[Line]]] = {
     "postgres": postgres.measure,
     "jobs": jobs.measure,
     "machines": machines.measure,
+    "bus": bus.measure,
+    "events": events.measure,
+    "watching": watching.measure,
 }
 
 
