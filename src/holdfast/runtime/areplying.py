@@ -98,6 +98,7 @@ class AsyncReply(Coming):
         due = self._due()
         if due is None:
             return
+        self._tried_again()
         try:
             await self._sessions.extend_reply(*self._where, due.text, at=due.at)
         except HoldfastError as failure:

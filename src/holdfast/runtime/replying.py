@@ -71,10 +71,13 @@ class Coming:
         pieces = self._pieces[self._kept_pieces :]
         return Due("".join(pieces), self._kept, len(pieces)) if pieces else None
 
+    def _tried_again(self) -> None:
+        """Forget how the last write went: how this one goes is what will be told."""
+        self._failure = None
+
     def _written(self, due: "Due") -> None:
         self._kept += len(due.text)
         self._kept_pieces += due.pieces
-        self._failure = None
 
     @property
     def _behind(self) -> bool:
@@ -199,6 +202,8 @@ class Reply(Coming):
             self._flight = self._store.begin("sessions.extend_reply", args), due
         except HoldfastError as failure:
             self._failure = failure
+        else:
+            self._tried_again()
 
     def _land(self) -> None:
         """Wait for the write that is under way, and take in how it went."""
