@@ -16,8 +16,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/.installed
 	$(BIN)/holdfast demo
 
+# What failed beside others is asked once more, alone: docs/decisions/0040.
 test: $(VENV)/.installed-dev lint oldest
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal || \
+		{ test $$? -eq 1 && $(BIN)/python -m pytest --last-failed \
+			--last-failed-no-failures none --maxfail 1; }
 
 # Each process loads all of the frameworks, which takes as long as half of the tests.
 # pydantic-ai's conversations came later than what else is used of it.
