@@ -513,13 +513,12 @@ def test_a_write_that_could_not_be_done_is_done_when_it_can(path):
 def test_a_failure_is_not_told_while_the_write_is_tried_again(path):
     with holdfast.open(path) as store:
         store.sessions.create(id="talk")
-        with store.sessions.reply("talk") as reply:
-            with store.lease("sessions", "talk"):
-                reply.add("so ")
-                time.sleep(STATED_SECONDS * 1.2)  # it was tried, in vain
-                with store.transaction():
-                    until(lambda: reply._in_flight)
-                    reply.add("far")
+        with store.sessions.reply("talk") as reply, store.lease("sessions", "talk"):
+            reply.add("so ")
+            time.sleep(STATED_SECONDS * 1.2)  # it was tried, in vain
+            with store.transaction():
+                until(lambda: reply._in_flight)
+                reply.add("far")
         assert newest(store.sessions).content == "so far"
 
 
