@@ -317,7 +317,7 @@ class MachineModel:
         for choice in choices:
             try:
                 if choice.guard is None or choice.guard.holds(
-                    it["state"], it["context"], payload, self.guards
+                    it["state"], it["context"], payload, self.guards, self.now
                 ):
                     return choice
             except GuardFailed:
