@@ -216,6 +216,18 @@ def test_a_direct_message_is_kept_until_the_other_process_is_there(server, prefi
             worker.close()
 
 
+def test_what_is_sent_once_a_bus_is_open_is_heard(prefix, tmp_path):
+    """The server answers for all that came before a ping: so one comes after it."""
+    log = tmp_path / "nats.log"
+    with (
+        nats_servers.running("-V", "-l", str(log)) as server,
+        Bus(nats=server.url, prefix=prefix),
+    ):
+        came = [line for line in log.read_text().splitlines() if "<<-" in line]
+    subscribed = next(n for n, line in enumerate(came) if f"[SUB {prefix}" in line)
+    assert any("[PING]" in line for line in came[subscribed:])
+
+
 def test_a_server_that_was_away_is_gone_on_with(prefix, caplog):
     with (
         nats_servers.running() as server,
