@@ -3,10 +3,14 @@
 A `BrokenDisk` fails at a chosen write or sync, or has only so much room. It also knows
 what was synced, file by file; `after_power_cut` gives the files as a disk may have them
 that lost its power now: of what was not synced, each sector is there or it is not.
+
+Always holds: a disk does one thing at a time, whichever thread asks for it: a store and
+its events are written by two.
 """
 
 import itertools
 import random
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +38,8 @@ class BrokenDisk(apsw.VFS):
         """No file may end past this byte."""
         self.before: Callable[[str], None] = _nothing
         """Called before each write and each sync, with what it is."""
+        self.lock = threading.RLock()
+        """Held while the disk does something."""
         self._fault: Callable[[str, int], Exception | None] = _none
         super().__init__(self.name, "unix", iVersion=3)
 
@@ -73,10 +79,11 @@ class BrokenDisk(apsw.VFS):
     def after_power_cut(self, folder: Path, chance: random.Random) -> None:
         """Put the files into a folder as they may be after a power cut now."""
         folder.mkdir()
-        for path, kept in self.files.items():
-            found = kept.after_power_cut(chance)
-            if found is not None:
-                (folder / path.rpartition("/")[2]).write_bytes(found)
+        with self.lock:
+            for path, kept in self.files.items():
+                found = kept.after_power_cut(chance)
+                if found is not None:
+                    (folder / path.rpartition("/")[2]).write_bytes(found)
 
     def close(self) -> None:
         """Let SQLite forget this disk."""
@@ -86,8 +93,9 @@ class BrokenDisk(apsw.VFS):
         return _File(self, name, flags)
 
     def xDelete(self, name: str, syncdir: bool) -> None:
-        super().xDelete(name, syncdir)
-        self.files.pop(name, None)
+        with self.lock:
+            super().xDelete(name, syncdir)
+            self.files.pop(name, None)
 
 
 class _Kept:
@@ -123,24 +131,28 @@ class _File(apsw.VFSFile):
         self._disk = disk
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         self._path = str(path)
-        self._kept = disk.files.setdefault(self._path, _Kept())
-        self._kept.sure |= bool(flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
+        with disk.lock:
+            self._kept = disk.files.setdefault(self._path, _Kept())
+            self._kept.sure |= bool(flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
         super().__init__("unix", name, flags)
 
     def xWrite(self, data: bytes, offset: int) -> None:
-        self._disk.meet("write", self._path, offset + len(data))
-        super().xWrite(data, offset)
-        self._kept.pending.append((offset, bytes(data)))
+        with self._disk.lock:
+            self._disk.meet("write", self._path, offset + len(data))
+            super().xWrite(data, offset)
+            self._kept.pending.append((offset, bytes(data)))
 
     def xTruncate(self, size: int) -> None:
-        super().xTruncate(size)
-        self._kept.pending.append((size, None))
+        with self._disk.lock:
+            super().xTruncate(size)
+            self._kept.pending.append((size, None))
 
     def xSync(self, flags: int) -> None:
-        self._disk.meet("sync", self._path)
-        if self._disk.syncs:
-            super().xSync(flags)
-        self._kept.sync()
+        with self._disk.lock:
+            self._disk.meet("sync", self._path)
+            if self._disk.syncs:
+                super().xSync(flags)
+            self._kept.sync()
 
 
 def _sectors(offset: int, data: bytes | None) -> list[Operation]:

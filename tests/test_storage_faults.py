@@ -234,10 +234,11 @@ def images(
     acknowledged = 0
 
     def cut(_: str) -> None:
-        if chance.random() < share:
-            image = folder / f"image-{len(made)}"
-            disk.after_power_cut(image, chance)
-            made.append((acknowledged, image / "agent.db"))
+        with disk.lock:
+            if chance.random() < share:
+                image, kept = folder / f"image-{len(made)}", acknowledged
+                disk.after_power_cut(image, chance)
+                made.append((kept, image / "agent.db"))
 
     disk.before = cut
     (folder / "disk").mkdir()

@@ -237,7 +237,7 @@ def test_a_store_that_was_trimmed_is_copied_as_it_is(tmp_path, route):
             store.journal.keep(max_changes=20)
             finish(store)
             moment = store.moment() - 5
-            moment = store.journal.trim(moment).horizon
+            moment = finish(store, moment).horizon
             was = seen(store.as_of(moment))
             policy = store.journal.policy()
         holdfast.copy(source, target)
