@@ -457,6 +457,19 @@ def follow_in_every_way(store, pattern):
     return told, threads
 
 
+def test_who_awaits_hears_others_from_the_beginning_of_the_block_on(path):
+    async def heard():
+        async with holdfast.aopen(path) as store:
+            await store.events.emit("a", "before")
+            await store.events.flush()
+            async with store.events.follow("a") as following:
+                with holdfast.open(path) as other:
+                    other.events.emit("a", "after")
+                return (await following.get(10)).data
+
+    assert asyncio.run(heard()) == "after"
+
+
 def test_who_follows_outlives_a_server_that_is_away(caplog):
     """Own events come all the while, others' from when it is back; no close waits."""
     with contextlib.ExitStack() as stack:
@@ -475,6 +488,12 @@ def test_who_follows_outlives_a_server_that_is_away(caplog):
 
             until(has_come)
 
+        def all_follow():
+            other.events.emit("a:first")
+            other.events.flush()
+            return all(any(one.name == "a:first" for one in told) for told in everyone)
+
+        until(all_follow)
         other.events.emit("a:other", 0)
         other.events.flush()
         store.events.emit("a:own", 0)

@@ -14,8 +14,9 @@ from holdfast.patience import Patience
 class AsyncFollowing(AsyncIterator[Event]):
     """Events as they happen: an iterator that awaits, until the store is closed.
 
-    Others' events come from the first `async for`, or `get`, on. Several tasks may take
-    from one: each event comes to one of them.
+    Others' events come from the beginning of its `async with` block on, or without one
+    from the first `async for`, or `get`. Several tasks may take from one: each event
+    comes to one of them.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -64,6 +65,9 @@ class AsyncFollowing(AsyncIterator[Event]):
         return event
 
     async def __aenter__(self) -> "AsyncFollowing":
+        async with self._turn:
+            if self._stream.has_more and not self._closed:
+                await self._read_disk()
         return self
 
     async def __aexit__(self, *_: object) -> None:

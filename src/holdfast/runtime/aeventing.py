@@ -120,7 +120,8 @@ class AsyncStoreEvents(AsyncEvents):
     ) -> AsyncFollowing:
         """As `store.events.follow`: an async iterator, with `missed`.
 
-        Without `since`, other processes' events come from the first `async for` on.
+        Without `since`, other processes' events come from the beginning of its `async
+        with` block on, or else from the first `async for`.
         """
         core, terms = self._target._core, self._target._terms  # noqa: SLF001
         meant = pattern, session, correlation, source, level, where
