@@ -21,8 +21,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench import (
     bus,
+    cache,
+    compositions,
     conversations,
     events,
+    identities,
     importing,
     integrations,
     jobs,
@@ -58,7 +61,10 @@ MEASURES: dict[str, Callable[[Run, Peers | None], list[Line]]] = {
     "postgres": postgres.measure,
     "jobs": jobs.measure,
     "machines": machines.measure,
+    "agents": identities.measure,
     "bus": bus.measure,
+    "cache": cache.measure,
+    "compositions": compositions.measure,
     "events": events.measure,
     "watching": watching.measure,
 }

@@ -4,14 +4,19 @@ The tests that go through the registry take their arguments from here, so that a
 operation without an example fails them all.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import holdfast
+from compositions import furnish_index
 from holdfast.contract import Operation
 from holdfast.engine import Terms
 from holdfast.errors import Fenced, NotFound
+from holdfast.kinds.checkpoint_records import Run
+from holdfast.kinds.checkpoint_runs import Runs
 from holdfast.page import Page
+from holdfast.transaction import OpenTransaction
 
 
 class Example(NamedTuple):
@@ -73,6 +78,11 @@ def furnish(store: Any, word: str) -> None:
     store.inbox.take("desk")
     furnish_machines(store, word)
     furnish_observations(store, word)
+    furnish_state(store, word)
+    furnish_index(store, word)
+    furnish_agents(store, word)
+    furnish_checkpoints(store, word)
+    furnish_toolsets(store, word)
     store.journal.advance("reader", 1)
 
 
@@ -133,6 +143,58 @@ def furnish_observations(store: Any, word: str) -> None:
     observations.pause("blind")
 
 
+def furnish_toolsets(store: Any, word: str) -> None:
+    """One that was given as a whole, and one that was not yet."""
+    tools = [{"name": "hammer", "description": f"strikes for {word}"}]
+    for conversation in ("talk", "elsewhere"):
+        store.toolsets.put("ada", conversation, tools)
+    store.toolsets.handshake("ada", "talk")
+
+
+def furnish_agents(store: Any, word: str) -> None:
+    """One that is run, one that it has spawned and that is linked; two workspaces."""
+    agents, workspaces = store.agents, store.workspaces
+    said = {"of": word}
+    agents.create(f"boss of {word}", id="boss", role="lead", preferences=said)
+    agents.create(f"hand of {word}", id="hand", parent="boss", metadata=said)
+    agents.create(f"free of {word}", id="free", traits=[word], statistics={"n": 1})
+    agents.link("hand", "observes", "boss", metadata=said)
+    agents.claim("boss", holder="runner", seconds=900, place=word)
+    workspaces.put("bench", project=word, tools=["hammer"], metadata=said)
+    workspaces.enter("bench", "talk", persona=word, tools=["saw"])
+    workspaces.put("shed", persona=word, path=f"/{word}")
+
+
+def furnish_checkpoints(store: Any, word: str) -> None:
+    """One of a process elsewhere; who was to restore it has died over it."""
+    run = Run("far", f"machine of {word}", 1, "", "far:1")
+
+    def keep(tx: Any) -> None:
+        Runs(tx).beat(run)
+        taken = {"owner": tx.terms.owner, "run": run.id, "now": tx.now}
+        failed = json.dumps({"cache": f"{word} was away"})
+        process = {"process": run.process, "reason": "manual"}
+        tx.put("memory_add", id="kept", failed=failed, **process, **taken)
+        data = {"name": "queue", "data": json.dumps({"of": word})}
+        tx.put("memory_part_add", checkpoint="kept", **data, **taken)
+        which = {"owner": tx.terms.owner, "checkpoint": "kept", "name": "queue"}
+        tx.run("memory_part_claim", claimed="gone", beat_at=tx.now, **which)
+
+    if isinstance(store, OpenTransaction):
+        keep(store._tx)
+    else:
+        core = store._core
+        core.engine.write(core.unit(keep, Terms(owner=store.owner)))
+
+
+def furnish_state(store: Any, word: str) -> None:
+    """Two sections, all saved."""
+    for section in ("flags", "jobs"):
+        store.state.update(section, {"of": word, "last": {"of": word}})
+    if hasattr(store.state, "flush"):  # a transaction's is saved with it
+        store.state.flush()
+
+
 def _equals(wanted: object) -> Callable[[object], bool]:
     return lambda result: result == wanted
 
@@ -146,16 +208,96 @@ _LEASED = {"kind": "sessions", "id": "leased"}
 _TALK = {"id": "talk"}
 _REPLY = {"id": "child", "message_id": "r1"}
 _DOING = {"id": "doing"}
+_LAST = {"section": "jobs", "key": "last"}
 _STEPS = {"id": "steps"}
 _HELD = {"id": "held", "fence": 1}
 _BEAT = {"id": "beat"}
 _SECOND = {"id": "second"}
 _SEEN = {"id": "seen"}
 _FRESH = {"id": "fresh"}
+_BOSS = {"id": "boss"}
+_RUNNING = {"id": "boss", "fence": 1}
+_BENCH = {"id": "bench"}
+_KEPT = {"id": "kept"}
+_TOOLSET = {"agent": "ada", "conversation": "talk"}
 _FACT = {"namespace": ["of", "all"], "key": "fact"}
 _PLACES = {"places": [[["of", "all"], "fact"], [["of", "none"], "fact"]]}
 
 EXAMPLES: dict[str, Example] = {
+    "agents.beat": Example(
+        {"holder": "me", "seconds": 30, "place": "here:1"}, _something
+    ),
+    "agents.claim": Example(
+        {"id": "hand", "holder": "me", "seconds": 30, "place": "here:1"}, NotFound
+    ),
+    "agents.create": Example(
+        {
+            "name": "new",
+            "id": "new",
+            "role": "a hand",
+            "traits": ["calm", "quick"],
+            "preferences": {"a": [1]},
+            "statistics": {"n": 1.5},
+            "metadata": {"a": None},
+            "parent": "boss",
+            "status": "resting",
+        },
+        NotFound,
+    ),
+    "agents.create_all": Example(
+        {
+            "agents": [
+                {"name": "new", "id": "new", "created_at": "2024-02-29T12:00:00Z"},
+                {"name": "other", "parent": "new", "traits": ["calm"]},
+            ]
+        },
+        _something,
+    ),
+    "agents.delete": Example(_BOSS, _equals(False)),
+    "agents.descendants": Example(
+        {**_BOSS, "relation": "spawned", "depth": 2, "limit": 5}, NotFound
+    ),
+    "agents.get": Example(_BOSS, NotFound),
+    "agents.increment": Example({**_BOSS, "counts": {"n": 1, "cost": 0.5}}, NotFound),
+    "agents.link": Example(
+        {
+            **_BOSS,
+            "relation": "observes",
+            "target": "hand",
+            "metadata": {"a": [1]},
+        },
+        NotFound,
+    ),
+    "agents.links": Example(
+        {**_BOSS, "relation": "observes", "direction": "in", "limit": 5}, NotFound
+    ),
+    "agents.list": Example({"role": "lead", "status": "active", "limit": 5}, _NOTHING),
+    "agents.release": Example(_RUNNING, _equals(False)),
+    "agents.release_all": Example({"holder": "runner"}, _equals(0)),
+    "agents.run_of": Example(_BOSS, _equals(None)),
+    "agents.runs": Example({"holder": "me", "stale": True, "limit": 5}, _NOTHING),
+    "agents.unlink": Example(
+        {"id": "hand", "relation": "observes", "target": "boss"}, _equals(False)
+    ),
+    "agents.update": Example(
+        {
+            **_BOSS,
+            "expect": 1,
+            "name": "other",
+            "role": None,
+            "traits": ["slow"],
+            "preferences": {"b": 2},
+            "status": "resting",
+            "metadata": {"b": 2},
+        },
+        NotFound,
+    ),
+    "agents.verify": Example(_RUNNING, Fenced),
+    "checkpoints.delete": Example(_KEPT, _equals(False)),
+    "checkpoints.get": Example(_KEPT, NotFound),
+    "checkpoints.latest": Example({}, _equals(None)),
+    "checkpoints.list": Example({"limit": 5}, _NOTHING),
+    "checkpoints.retry": Example(_KEPT, NotFound),
     "events.chain": Example({"correlation": "c1", "limit": 10}, _NOTHING),
     "events.emit": Example(
         {
@@ -189,6 +331,24 @@ EXAMPLES: dict[str, Example] = {
         {"since": "2000-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z"},
         lambda found: found.total == 0,
     ),
+    "index.add_folder": Example({"path": "/elsewhere", "type": "profile"}, _something),
+    "index.find": Example(
+        {
+            "name": "lead",
+            "type": "profile",
+            "tag": "all",
+            "depends_on": "base",
+            "text": "LEAD",
+            "every_version": True,
+            "limit": 5,
+        },
+        _NOTHING,
+    ),
+    "index.folders": Example({"limit": 5}, _NOTHING),
+    "index.get": Example({"name": "lead", "version": "1.2"}, NotFound),
+    "index.problems": Example({"kind": "missing", "limit": 5}, _NOTHING),
+    "index.remove_folder": Example({"path": "/compositions"}, _equals(False)),
+    "index.resolve": Example({"name": "lead", "version": "1.2"}, NotFound),
     "inbox.deliver": Example(
         {"to": "desk", "body": {"a": [1, None]}, "id": "new", "sender": "clerk"},
         _something,
@@ -364,6 +524,16 @@ EXAMPLES: dict[str, Example] = {
         NotFound,
     ),
     "machines.upgrade": Example({"name": "order", "limit": 5}, NotFound),
+    "state.as_dict": Example({"section": "jobs"}, _equals({})),
+    "state.delete": Example(_LAST, _equals(False)),
+    "state.drop": Example({"section": "jobs"}, _equals(False)),
+    "state.find": Example({"id": "jobs"}, NotFound),
+    "state.get": Example({**_LAST, "default": "none"}, _equals("none")),
+    "state.list": Example({"limit": 1}, _NOTHING),
+    "state.set": Example({**_LAST, "value": {"n": [1]}}, _equals(None)),
+    "state.update": Example(
+        {"section": "jobs", "values": {"last": {"n": 1}, "new": 2}}, _equals(None)
+    ),
     "observations.create": Example(
         {
             "observer": "watcher",
@@ -501,6 +671,16 @@ EXAMPLES: dict[str, Example] = {
     ),
     "sessions.get": Example(_TALK, NotFound),
     "sessions.history": Example(_TALK, NotFound),
+    "sessions.overview": Example(_TALK, NotFound),
+    "sessions.overviews": Example(
+        {
+            "status": "active",
+            "parent": "talk",
+            "created_before": "2100-01-01T00:00:00Z",
+            "limit": 5,
+        },
+        _NOTHING,
+    ),
     "sessions.list": Example(
         {
             "status": "active",
@@ -539,6 +719,54 @@ EXAMPLES: dict[str, Example] = {
         },
         NotFound,
     ),
+    "toolsets.clear": Example({"agent": "ada", "limit": 5}, _equals(0)),
+    "toolsets.delete": Example(_TOOLSET, _equals(False)),
+    "toolsets.get": Example(_TOOLSET, NotFound),
+    "toolsets.handshake": Example(
+        {**_TOOLSET, "conversation": "elsewhere", "whole": True}, NotFound
+    ),
+    "toolsets.list": Example({"agent": "ada", "limit": 5}, _NOTHING),
+    "toolsets.put": Example(
+        {**_TOOLSET, "tools": [{"name": "saw", "inputSchema": {}}]}, _something
+    ),
+    "workspaces.chats": Example({**_BENCH, "limit": 5}, NotFound),
+    "workspaces.clean": Example(
+        {"older_than_seconds": 1e-07, "limit": 5}, lambda found: not found.workspaces
+    ),
+    "workspaces.delete": Example(_BENCH, _equals(False)),
+    "workspaces.enter": Example(
+        {
+            **_BENCH,
+            "session": "new",
+            "name": "a chat",
+            "persona": "tester",
+            "tools": ["saw"],
+            "issue": "A-2",
+            "branch": None,
+        },
+        NotFound,
+    ),
+    "workspaces.get": Example(_BENCH, NotFound),
+    "workspaces.leave": Example({**_BENCH, "session": "talk"}, NotFound),
+    "workspaces.list": Example(
+        {"project": "shop", "persona": "dev", "stale": True, "limit": 5}, _NOTHING
+    ),
+    "workspaces.load": Example({**_BENCH, "tools": ["saw", "file"]}, NotFound),
+    "workspaces.put": Example(
+        {
+            **_BENCH,
+            "path": "/shop",
+            "project": "shop",
+            "persona": "dev",
+            "tools": ["saw"],
+            "issue": "A-1",
+            "branch": "a-1",
+            "metadata": {"a": [1]},
+        },
+        _something,
+    ),
+    "workspaces.touch": Example({**_BENCH, "session": "talk"}, NotFound),
+    "workspaces.unload": Example({**_BENCH, "tools": ["hammer"]}, NotFound),
     "threads.ancestry": Example(
         {**_STEPS, "checkpoint": "c2", "channels": ["a"], "ns": ""}, NotFound
     ),

@@ -487,7 +487,7 @@ def test_every_command_and_every_option_is_described(run):
                 "import langgraph", "import adk", "import openai-agents", "sessions",
                 "show", "tasks", "log", "diff",
                 "tail", "check", "search", "export", "render", "copy", "fork", "trim",
-                "migrate", "guarantees", "jobs", "jobs watch", "jobs cancel",
+                "migrate", "guarantees", "config", "jobs", "jobs watch", "jobs cancel",
                 "jobs revive", "jobs signal", "jobs purge", "schedules",
                 "machines", "machines show", "worker"]  # fmt: skip
     every = run("--help")[1]

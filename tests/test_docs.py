@@ -27,13 +27,24 @@ from holdfast.across import AcrossOwners
 from holdfast.astore import AsyncStore
 from holdfast.cli import main
 from holdfast.cli.app import build
+from holdfast.config import Config
 from holdfast.events.following import Following
+from holdfast.runtime.agents import StoreAgents
+from holdfast.runtime.agents_crew import RunningAgent
 from holdfast.runtime.bus import Bus, Subscription
+from holdfast.runtime.cache import Cache
+from holdfast.runtime.cache.toolsets import StoreToolsets
+from holdfast.runtime.checkpoints.shown import StoreCheckpoints
+from holdfast.runtime.folder_watching import FolderWatching
 from holdfast.runtime.following import Follower
+from holdfast.runtime.indexing import StoreIndex
 from holdfast.runtime.leasing import HeldLease
+from holdfast.runtime.lifecycle import Lifecycle, Module
 from holdfast.runtime.observing import StoreObservations
 from holdfast.runtime.replying import Reply
+from holdfast.runtime.requests import Requests
 from holdfast.runtime.running import RunningJob
+from holdfast.runtime.stating import Section, StoreState
 from holdfast.runtime.talking import Talk
 from holdfast.runtime.watching import Watched
 from holdfast.runtime.worker import Worker
@@ -59,6 +70,10 @@ SHOWN_CLASSES = {
     "tasks": StoreTasks,
     "jobs": StoreJobs,
     "observations": StoreObservations,
+    "state": StoreState,
+    "section": Section,
+    "agents": StoreAgents,
+    "running": RunningAgent,
     "tx": OpenTransaction,
     "lease": HeldLease,
     "work": Work,
@@ -68,16 +83,26 @@ SHOWN_CLASSES = {
     "watched": Watched,
     "events": StoreEvents,
     "following": Following,
+    "checkpoints": StoreCheckpoints,
+    "requests": Requests,
+    "index": StoreIndex,
+    "watching": FolderWatching,
+    "found": Config,
     "across": AcrossOwners,
     "worker": Worker,
     "bus": Bus,
+    "life": Lifecycle,
+    "module": Module,
+    "cache": Cache,
+    "toolsets": StoreToolsets,
     "mine": Subscription,
     "job": RunningJob,
 }
 """What users hold in hand, by the name that the reference has for it."""
 NOT_FOR_USERS = {
-    *("store.perform", "store.begin"),
+    *("store.perform", "store.begin", "state.look", "state.save"),
     *("reply.beat", "reply.finish", "reply.leave"),
+    *("watching.newest", "watching.listen", "watching.forget", "watching.has_news"),
     *("job.begin", "watched.hear", "watched.forsake", "bus.disown"),
 }
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from examples import furnish_checkpoints
 from holdfast import errors
 from holdfast.changes import Change
 from holdfast.clock import to_datetime
@@ -152,6 +153,10 @@ MADE = [
     ("jobs.purge", {"finished_before": "2100-01-01T00:00:00Z"},
      [(table, "delete", id) for id in ("m", "j", "k")
       for table in ("job", "job_end", "job_step")]),
+    ("toolsets.put", {"agent": "a", "conversation": "c", "tools": [{"name": "t"}]}, []),
+    ("toolsets.handshake", {"agent": "a", "conversation": "c"}, []),
+    ("toolsets.delete", {"agent": "a", "conversation": "c"}, []),
+    ("toolsets.clear", {}, []),
     ("inbox.deliver", {"to": "ada", "body": 1, "id": "i"},
      [("inbox_message", "create", "i")]),
     ("inbox.deliver", {"to": "ada", "body": 1, "id": "i"}, []),
@@ -184,6 +189,18 @@ MADE = [
     ("machines.send", {"id": "o", "event": "PAY"}, [("machine_step", "create", "o")]),
     ("machines.delete", {"id": "o"},
      [("machine_step", "delete", "o")] * 5 + [("machine", "delete", "o")]),
+    ("state.set", {"section": "jobs", "key": "a", "value": {"n": 1}},
+     [("state_section", "create", "jobs"), ("state_key", "create", "jobs")]),
+    ("state.set", {"section": "jobs", "key": "a", "value": {"n": 1}}, []),
+    ("state.update", {"section": "jobs", "values": {"a": {"m": 2}, "b": 3}},
+     [("state_section", "update", "jobs"), ("state_key", "update", "jobs"),
+      ("state_key", "create", "jobs")]),
+    ("state.delete", {"section": "jobs", "key": "b"},
+     [("state_section", "update", "jobs"), ("state_key", "delete", "jobs")]),
+    ("state.delete", {"section": "jobs", "key": "b"}, []),
+    ("state.drop", {"section": "jobs"},
+     [("state_key", "delete", "jobs"), ("state_section", "delete", "jobs")]),
+    ("state.drop", {"section": "jobs"}, []),
     ("observations.create", {"observer": "w", "id": "seen"},
      [("observation", "create", "seen")]),
     ("observations.create", {"observer": "w"}, []),
@@ -193,6 +210,58 @@ MADE = [
     ("observations.pause", {"id": "seen"}, []),
     ("observations.resume", {"id": "seen"}, [("observation", "update", "seen")]),
     ("observations.delete", {"id": "seen"}, [("observation", "delete", "seen")]),
+    ("index.add_folder", {"path": "/compositions"}, []),
+    ("index.remove_folder", {"path": "/compositions"}, []),
+    ("agents.create", {"name": "Ada", "id": "a"},
+     [("agent", "create", "a"), ("agent_tally", "create", "a")]),
+    ("agents.create", {"name": "Ada", "id": "a"}, []),
+    ("agents.create_all",
+     {"agents": [{"name": "Bob", "id": "b", "parent": "a"}, {"name": "C", "id": "e"}]},
+     [("agent", "create", "b"), ("agent_tally", "create", "b"),
+      ("agent_link", "create", "a"),
+      ("agent", "create", "e"), ("agent_tally", "create", "e")]),
+    ("agents.update", {"id": "a", "role": "lead"}, [("agent", "update", "a")]),
+    ("agents.increment", {"id": "a", "counts": {"n": 1}},
+     [("agent_tally", "update", "a")]),
+    ("agents.link", {"id": "b", "relation": "observes", "target": "a"},
+     [("agent_link", "create", "b")]),
+    ("agents.link", {"id": "b", "relation": "observes", "target": "a"}, []),
+    ("agents.link",
+     {"id": "b", "relation": "observes", "target": "a", "metadata": {"n": 1}},
+     [("agent_link", "update", "b")]),
+    ("agents.claim", {"id": "a", "holder": "h", "seconds": 9}, []),
+    ("agents.beat", {"holder": "h", "seconds": 9}, []),
+    ("agents.verify", {"id": "a", "fence": 1}, []),
+    ("agents.release", {"id": "a", "fence": 1}, []),
+    ("agents.release_all", {"holder": "h"}, []),
+    ("agents.unlink", {"id": "b", "relation": "observes", "target": "a"},
+     [("agent_link", "delete", "b")]),
+    ("agents.delete", {"id": "a"},
+     [("agent", "delete", "a"), ("agent_tally", "delete", "a"),
+      ("agent_link", "delete", "a")]),
+    ("agents.delete", {"id": "b"},
+     [("agent", "delete", "b"), ("agent_tally", "delete", "b")]),
+    ("agents.delete", {"id": "e"},
+     [("agent", "delete", "e"), ("agent_tally", "delete", "e")]),
+    ("workspaces.put", {"id": "w", "persona": "dev"},
+     [("workspace", "create", "w"), ("workspace_use", "create", "w")]),
+    ("workspaces.put", {"id": "w", "persona": "dev"},
+     [("workspace_use", "update", "w")]),
+    ("workspaces.load", {"id": "w", "tools": ["saw"]},
+     [("workspace", "update", "w"), ("workspace_use", "update", "w")]),
+    ("workspaces.unload", {"id": "w", "tools": ["saw"]},
+     [("workspace", "update", "w"), ("workspace_use", "update", "w")]),
+    ("workspaces.enter", {"id": "w", "session": "s"},
+     [("workspace_chat", "create", "w"), ("workspace_use", "update", "w")]),
+    ("workspaces.touch", {"id": "w", "session": "s"},
+     [("workspace_chat", "update", "w"), ("workspace_use", "update", "w")]),
+    ("workspaces.leave", {"id": "w", "session": "s"},
+     [("workspace_chat", "delete", "w")]),
+    ("workspaces.clean", {"older_than_seconds": 9_999}, []),
+    ("workspaces.delete", {"id": "w"},
+     [("workspace", "delete", "w"), ("workspace_use", "delete", "w")]),
+    ("checkpoints.retry", {"id": "kept"}, []),
+    ("checkpoints.delete", {"id": "kept"}, []),
     ("journal.advance", {"name": "index", "to": 1}, []),
 ]  # fmt: skip
 """Every operation that writes, with the changes that it makes, in order."""
@@ -209,6 +278,7 @@ def everything(store, **filters):
 
 
 def test_every_operation_is_journalled_as_the_changes_that_it_makes(store, clock):
+    furnish_checkpoints(store, "ada")
     for name, args, expected in MADE:
         before = store.journal.head()
         clock.advance(1)
@@ -230,12 +300,19 @@ def test_no_operation_that_writes_is_missing_from_the_list_above(store):
 
 
 def test_before_is_what_the_change_before_left_and_after_what_this_one_left(store):
+    furnish_checkpoints(store, "ada")
     for name, args, _ in MADE:
         store.call(name, args)
     known = {}
     for change in everything(store):
         row = change.after or change.before
-        where = (change.kind, change.id, row.get("position"), row.get("digest"))
+        where = (
+            change.kind,
+            change.id,
+            row.get("position"),
+            row.get("digest"),
+            row.get("key"),
+        )
         assert change.before == known.pop(where, None)
         assert (change.before is None) == (change.op == "create")
         assert (change.after is None) == (change.op == "delete")

@@ -8,7 +8,9 @@ import pytest
 
 import holdfast
 import test_owners
+from compositions import furnish_index
 from driving import Driven
+from examples import furnish_checkpoints, furnish_toolsets
 from holdfast.errors import CannotOpen
 from postgres import fresh_schema, shared_url
 from test_owners import ada  # noqa: F401  # what the tests of owners stand on
@@ -77,6 +79,11 @@ def walled():
                 mine.inbox.take("me")
                 do_machines(mine.machines, owner)
                 mine.observations.create(owner, events=[f"{owner}:*"], id="seen")
+                do_agents(mine, owner)
+                do_state(mine.state, owner)
+                furnish_checkpoints(mine, owner)
+                furnish_toolsets(mine, owner)
+                furnish_index(mine, owner)
                 mine.events.emit(f"{owner}:said", f"{owner}'s")
                 mine.events.flush()
                 mine.observations.pause("seen")
@@ -87,6 +94,32 @@ def walled():
                 mine.run(lambda tx: tx.owner, once="key")
                 mine.journal.advance("reader", 1)
         yield as_agent(url)
+
+
+def do_agents(mine, owner):
+    """One that is run and counted, one that it led to, and a workspace; all changed."""
+    agents, workspaces = mine.agents, mine.workspaces
+    agents.create(f"{owner}'s", id="boss")
+    for id in ("gone", "hand"):
+        agents.create(f"{owner}'s", id=id, parent="boss", metadata={"is": owner})
+    agents.update("boss", name=f"{owner}'s boss")
+    agents.increment("boss", {owner: 1})
+    agents.claim("boss", holder=owner, seconds=600, place=f"{owner}'s")
+    agents.delete("gone")
+    for session in ("left", "talk"):
+        workspaces.put("desk", project=f"{owner}'s {session}")
+        workspaces.enter("desk", session, persona=f"{owner}'s")
+    workspaces.leave("desk", "left")
+
+
+def do_state(state, owner):
+    """A section that changed, and one that is gone."""
+    for name in ("gone", "jobs"):
+        state.set(name, "is", owner)
+        state.flush()
+        state.update(name, {"is": f"{owner}'s", "key": owner})
+        state.flush()
+    state.drop("gone")
 
 
 def do_jobs(jobs, owner):

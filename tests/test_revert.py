@@ -415,8 +415,8 @@ def test_what_cannot_be_is_refused_and_writes_nothing(mine):
         with pytest.raises(error):
             call()
     kinds = (
-        "inbox_message or item or job or machine or observation or schedule or "
-        "session or task or thread"
+        "agent or inbox_message or item or job or machine or observation or "
+        "schedule or session or state_section or task or thread or workspace"
     )
     with pytest.raises(errors.NotFound, match=f"no {kinds} 'nothing'"):
         mine.revert(moment, ids=["nothing"])

@@ -14,6 +14,8 @@ import apsw
 import pytest
 
 import holdfast
+from compositions import put_rows
+from examples import furnish_checkpoints
 from holdfast import clock as clocks
 from holdfast import errors, indexes
 from holdfast.declared import registry
@@ -23,9 +25,18 @@ from holdfast.engines.sqlite.connection import connect
 from holdfast.engines.sqlite.transaction import SqliteTransaction
 from holdfast.events.elsewhere import Elsewhere
 from holdfast.events.writing import write
+from holdfast.kinds.index_rows import (
+    FilePut,
+    FolderChanges,
+    FolderRow,
+    FolderRows,
+    known_page,
+)
 from holdfast.kinds.job_records import JobStatus
 from holdfast.kinds.jobs import Jobs
 from holdfast.kinds.observations import Observations
+from holdfast.runtime.checkpoints.asking import Question, owners_with_runs
+from holdfast.runtime.checkpoints.shown import desk_of
 from holdfast.schema.catalog import catalog
 from holdfast.schema.past import Statements
 from holdfast.schema.statements import Statement, overrides, parse, shipped
@@ -34,9 +45,9 @@ from test_journal import MADE
 STATEMENTS = catalog(registry().parts())
 SOURCE = Path(holdfast.__file__).parent
 CALLS = {"one", "all", "run", "put", "fields"}
-KINDS = ("events", "inbox", "items", "jobs", "journal", "leases", "machines",
-    "observations", "schedules",
-    "sessions", "tasks", "threads",
+KINDS = ("agents", "checkpoints", "events", "inbox", "index", "items", "jobs",
+    "journal", "leases", "machines", "observations", "schedules",
+    "sessions", "state", "tasks", "threads", "toolsets", "workspaces",
 )  # fmt: skip
 BY_NAME = re.compile(
     r"_(exists|owners|now|before|until|known|numbers|seqs|back|as_was"
@@ -211,6 +222,7 @@ def recorded(monkeypatch, transaction):
 
 def exercise(store, clock):
     """Everything that a store can do, through its surface."""
+    furnish_checkpoints(store, "ada")
     for name, args, _ in MADE:
         clock.advance(1)
         store.call(name, args)
@@ -227,6 +239,12 @@ def exercise(store, clock):
     keep_inbox(store)
     do_machines(store, clock)
     observe(store)
+    keep_agents(store, clock)
+    keep_state(store)
+    keep_index(store)
+    keep_toolsets(store, clock)
+    keep_workspaces(store, clock)
+    keep_checkpoints(store, clock)
     emit_events(store)
     show_contexts(store, talk)
     task = store.tasks.create("one", session=talk, tool="web").id
@@ -324,6 +342,31 @@ def keep_inbox(store):
     inbox.purge(processed_before="2100-01-01T00:00:00Z")
 
 
+def keep_checkpoints(store, clock):
+    checkpoints = store.checkpoints
+    furnish_checkpoints(store, "ada")
+    memory = [1]
+    leave = checkpoints.participant("queue", lambda: memory, memory.append)
+    checkpoints.restore(checkpoints.take().id)
+    clock.advance(60)  # the other process is taken for dead
+    checkpoints.restore()
+    desk = desk_of(store._core, store._terms)
+    desk.look(beat=True)
+    desk.take("every", anew=False)
+    question = Question(store._core, store._terms)
+    question.ask()
+    desk.answer(desk.look(beat=False))
+    assert question.answered
+    owners_with_runs(store._core)
+    for _ in range(7):
+        memory.append(1)
+        checkpoints.take()
+    checkpoints.list()
+    checkpoints.get(checkpoints.latest().id)
+    leave()
+    desk.end("close", kept=True)
+
+
 def emit_events(store):
     events = store.events
     events.emit("task:done", {"n": 1}, session="s", correlation="c")
@@ -365,6 +408,124 @@ def observe(store):
     elsewhere._seen_by(seen, {0: 1})
     observations.delete("seen")
     core.observers._drop(seen, 1)
+
+
+def keep_state(store):
+    state = store.state
+    state.update("flags", {"a": 1, "b": {"x": 1}, "c": 1})
+    state.flush()
+    moment = store.moment()
+    state.update("flags", {"b": {"y": 2}})
+    state.delete("flags", "a")
+    state.find("flags")
+    state.list()
+    state.reload("flags")
+    store.call("state.as_dict", {"section": "flags"})
+    store.call("state.get", {"section": "flags", "key": "b"})
+    store.revert(moment, kinds=["state"])
+    state.drop("flags")
+
+
+def keep_toolsets(store, clock):
+    """Tools that are put, given, changed, listed and forgotten, or left for a day."""
+    tools, kept = store.toolsets, [[{"name": name}] for name in ("saw", "axe")]
+    for agent in ("ada", "bob"):
+        for one in (*kept, *kept[-1:]):
+            tools.put(agent, "c", one)
+    tools.handshake("ada", "c")
+    clock.advance(700)
+    tools.handshake("ada", "c")
+    tools.get("ada", "c")
+    page = tools.list(limit=1)
+    tools.list("ada", limit=1, cursor=page.cursor)
+    tools.delete("ada", "c")
+    tools.clear(limit=5)
+    store.sessions.overviews(limit=5)
+
+
+def keep_index(store):
+    index = store.index
+    for type in (None, "profile"):
+        index.add_folder("/compositions", type=type)
+    one = {"name": "a", "type": "profile", "tags": ["t"], "dependencies": ["b"]}
+    put_rows(store, "/compositions", {"a.yaml": one, "b.yaml": "is broken"})
+    for chosen in ({}, {"name": "a"}, {"tag": "t", "text": "a"}):
+        index.find(**chosen)
+    index.get("a")
+    index.folders()
+    index.problems()
+    index.resolve("a")
+    for asked in (("a", "9"), ("gone", None)):
+        with contextlib.suppress(errors.NotFound):
+            index.get(*asked)
+    core, terms = store._core, store._terms
+    row = FolderRow(1, "/compositions", None)
+
+    def change(tx):
+        (at,) = tx.all("composition_file_at", owner="", folder=1, path="a.yaml")
+        rows = FolderRows(tx, "", row)
+        put = {"path": "a.yaml", "digest": "d", "stamp": None}
+        assert rows.put([FilePut(**put, was=at[0], kept=True)])
+        (at,) = tx.all("composition_file_at", owner="", folder=1, path="a.yaml")
+        assert rows.put([FilePut(**put, was=at[0], kind="invalid", problem="no")])
+        (at,) = tx.all("composition_file_at", owner="", folder=1, path="a.yaml")
+        assert rows.drop([("a.yaml", at[0])]) == 1
+        rows.note("is not there", FolderChanges(0, 1, 1), "/compositions")
+        known_page(tx, "", 1, "")
+
+    core.engine.write(core.unit(change, terms))
+    index.remove_folder("/compositions")
+
+
+def keep_agents(store, clock):
+    agents = store.agents
+    agents.create("boss", id="boss", role="lead")
+    agents.create_all({"name": "x", "id": f"x{n}", "parent": "boss"} for n in range(3))
+    agents.update("x0", status="resting")
+    for metadata in (None, {"n": 1}):
+        agents.link("x0", "observes", "boss", metadata=metadata)
+    for chosen in ({}, {"role": "lead"}, {"status": "resting"}, {"parent": "boss"}):
+        agents.list(**chosen)
+    for direction in ("in", "out"):
+        for relation in (None, "observes"):
+            agents.links("boss", relation, direction=direction)
+    agents.descendants("boss")
+    moment = store.moment()
+    agents.increment("boss", {"n": 1})
+    agents.claim("boss", holder="h", seconds=1)
+    agents.claim("x0", holder="h", seconds=1)
+    clock.advance(2)
+    agents.claim("boss", holder="i", seconds=1)
+    agents.claim("x0", holder="i", seconds=1)
+    agents.runs()
+    agents.runs(stale=True)
+    agents.release("x0", fence=2)
+    agents.release_all("i")
+    agents.unlink("x0", "observes", "boss")
+    agents.update("boss", name="other")
+    store.revert(moment, kinds=["agents"])
+    agents.delete("boss")
+    store.revert(moment, ids=["boss"])
+    agents.delete("boss")
+
+
+def keep_workspaces(store, clock):
+    workspaces = store.workspaces
+    for id in ("desk", "bench", "shed"):
+        workspaces.put(id)
+        for session in ("s", "t"):
+            workspaces.enter(id, session)
+    moment = store.moment()
+    workspaces.put("desk", persona="dev")
+    workspaces.touch("desk", "s")
+    workspaces.leave("desk", "t")
+    store.revert(moment, kinds=["workspaces"])
+    workspaces.list()
+    workspaces.chats("desk")
+    clock.advance(60)
+    workspaces.touch("desk")
+    workspaces.delete("bench")
+    workspaces.clean(30)
 
 
 def do_machines(store, clock):
@@ -579,8 +740,9 @@ def put_records_back(store):
 
 def exercise_in_slices(store, clock, monkeypatch):
     """All of it, and what is deleted a slice at a time."""
-    from holdfast.kinds import histories, tasks  # noqa: PLC0415
+    from holdfast.kinds import agents, histories, tasks  # noqa: PLC0415
 
+    monkeypatch.setattr(agents, "_SWEPT_AT_ONCE", 1)
     monkeypatch.setattr(histories, "_SWEPT_AT_ONCE", 2)
     monkeypatch.setattr(tasks, "_SWEPT_AT_ONCE", 1)
     monkeypatch.setattr(indexes, "_BIG_BYTES", 0)
@@ -688,7 +850,7 @@ def test_a_statement_may_call_its_tables_anything_and_reads_the_past(path, alias
 
 
 READS_NO_PAST = re.compile(
-    r"^(search|derived|event|observed|format|journal|lease|leftover|store|message_shown|line_shown|reply)_"
+    r"^(search|derived|event|observed|format|journal|lease|leftover|store|toolset|message_shown|line_shown|reply)_"
     r"|_(exists|owners|now|before|until|known|numbers|seqs|back|as_was|gone|within"
     r"|placed|touched|trim|weight|lines|last)$"
 )

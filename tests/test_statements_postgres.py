@@ -44,7 +44,7 @@ WHOLE = {
 }
 BESIDE_UNITS = {"receipt_add", "receipt_find", "receipt_sweep", "receipt_take"}
 """Run by the engine, for which they are, and in no unit."""
-SQLITE_ALONE = {"journal_head", "journal_stamp", "journal_last"}
+SQLITE_ALONE = {"journal_head", "journal_stamp"}
 """What triggers do on PostgreSQL."""
 
 MANY_OWNERS = 200
@@ -159,6 +159,57 @@ insert into observation (no, owner, id, observer, target, events, sampling_rate,
 select 7000000 + no, owner, 'v' || no, 'w' || no % 50, 't' || no % 50, '["*"]', 1, 0,
     (array['active', 'paused'])[1 + no % 2], no, no, 1
 from session;
+insert into state_section (no, owner, id, created_at, updated_at, version)
+select 10000000 + no, owner, 's' || no, no, no, 1 from session;
+insert into state_key (no, owner, section, key, value)
+select 3000000 + s.no * 4 + n, s.owner, s.no, 'k' || n, '1'
+from state_section s cross join generate_series(0, 3) n;
+insert into agent (no, owner, id, name, role, traits, preferences, status, created_at,
+    updated_at, version)
+select 8000000 + no, owner, 'g' || no, 'n', 'r' || no % 50, '[]', '{{}}',
+    's' || no % 50, no, no, 1
+from session;
+insert into toolset (owner, agent, conversation, digest, names, tools, created_at,
+    updated_at, seen_at)
+select owner, 'a' || no % 50, id, 'd', '[]', '[]', no, no, no from session;
+insert into agent_tally (no, owner, agent, statistics, active_at)
+select 1000000 + no, owner, no, '{{}}', created_at from agent;
+insert into agent_link (no, owner, agent, relation, target, created_at)
+select 2000000 + a.no * 4 + n, a.owner, a.no, (array['spawned', 'observes'])[1 + n % 2],
+    'g' || (a.no + n * 200) % 5000, a.created_at
+from agent a cross join generate_series(0, 3) n;
+insert into composition_folder (owner, folder, path, added_at)
+select 'o' || n % {owners}, n, 'p' || n, 0 from generate_series(1, 5000) n;
+insert into composition_file (owner, folder, path, revision, reader, problem, named)
+select owner, folder, 'f' || n, 1, 1, case when n = 1 then 'x' end, 'n' || folder
+from composition_folder cross join generate_series(1, 4) n;
+insert into composition (owner, folder, path, name, place, type, description, tags,
+    needs, digest, indexed_at, words, content)
+select owner, folder, path, named || '-' || folder % 7, folder, 't' || folder % 50, '',
+    '[]', '[]', '', 0, '', '{{}}' from composition_file where problem is null;
+insert into composition_link (owner, what, value, name, place, folder, path)
+select owner, (array['type', 'tag', 'need'])[n], 't' || folder % 50, name, place,
+    folder, path from composition cross join generate_series(1, 3) n;
+insert into agent_run (owner, id, holder, fence, since)
+select owner, id, case when no % 2 = 0 then 'h' || no % 50 end, 1, 0 from agent;
+insert into agent_runner (owner, holder, place, beat_at, until_at, mark)
+select owner, 'h' || no, '', no, no, no from session;
+insert into workspace (no, owner, id, project, tools, created_at, updated_at, version)
+select 9000000 + no, owner, 'w' || no, 'p' || no % 50, '[]', no, no, 1 from session;
+insert into workspace_use (no, owner, workspace, used_at)
+select 1000000 + no, owner, no, created_at from workspace;
+insert into workspace_chat (no, owner, workspace, session, started_at, used_at)
+select 2000000 + w.no * 4 + n, w.owner, w.no, 's' || n, 0, w.created_at
+from workspace w cross join generate_series(0, 3) n;
+insert into memory_checkpoint (owner, id, run, process, reason, failed, taken_at)
+select owner, 'k' || no, 'r' || no / 50, 'here:1', 'every', '{{}}', no from session;
+insert into memory_part (owner, checkpoint, name, run, taken_at, status, attempts, data)
+select owner, 'k' || no, 'queue', 'r' || no / 50, no,
+    (array['waiting', 'restored', 'replaced', 'claimed'])[1 + no % 4], 0, '1'
+from session;
+insert into memory_run (owner, id, machine, pid, started, process, beat_at, asked,
+    answered)
+select owner, 'r' || no, 'm', 1, '', 'here:1', no, 0, 0 from session;
 insert into lease select 'tasks', owner, id, 'h', 1, no from task;
 insert into follower select owner, id, 0, no from session;
 insert into once select owner, id, '1', no from session;
@@ -190,6 +241,14 @@ insert into was_machine_step select no, no, g.* from machine_step g;
 insert into was_machine_effect select no, no, e.* from machine_effect e;
 insert into was_machine_definition select no, no, d.* from machine_definition d;
 insert into was_observation select no, no, o.* from observation o;
+insert into was_state_section select no, no, s.* from state_section s;
+insert into was_state_key select no, no, k.* from state_key k;
+insert into was_agent select no, no, a.* from agent a;
+insert into was_agent_tally select no, no, t.* from agent_tally t;
+insert into was_agent_link select no, no, l.* from agent_link l;
+insert into was_workspace select no, no, w.* from workspace w;
+insert into was_workspace_use select no, no, u.* from workspace_use u;
+insert into was_workspace_chat select no, no, c.* from workspace_chat c;
 insert into was_thread select no, no, t.* from thread t;
 insert into was_checkpoint select no, no, c.* from checkpoint c;
 insert into was_checkpoint_write select no, no, w.* from checkpoint_write w;
@@ -313,9 +372,12 @@ SCANS = {
     ("event_policy", "event_setting"): "a table of a few rows",
     ("event_writer_sweep", "event_writer"): "a row an open store whose events are kept",
     ("limit_list", "job_limit"): "a table of a few rows",
+    ("memory_run_sweep", "memory_run"): "a row a process",
     ("turns_ahead", "job_limit"): "a table of a few rows",
     ("turns_again", "job"): "every job that has not ended, in a copy",
     ("turns_first", "job_turn"): "every lane, in a copy",
+    ("composition_find", "composition_folder"): "a table of a few rows",
+    ("composition_folder_links", "composition_link"): "a folder's, here of one owner",
     ("machines_again", "machine"): "every machine, in a copy",
     ("machines_again", "machine_step"): "every machine, in a copy",
     ("job_step_usage", "job_step"): "the steps of an owner's jobs, all counted",
@@ -344,12 +406,15 @@ SORTS = {
     "write_list": "the writes of one step",
 }
 COUNTS = {
+    "agent_usage", "agent_tally_usage", "agent_link_usage",
+    "workspace_usage", "workspace_use_usage", "workspace_chat_usage",
     "end_counts", "job_counts", "job_end_usage", "job_step_usage", "job_usage",
     "turn_busy_counts",
-    "inbox_usage", "item_usage", "machine_step_usage", "machine_usage",
-    "observation_usage",
+    "inbox_usage", "index_usage", "item_usage", "machine_step_usage", "machine_usage",
+    "memory_part_usage", "memory_usage", "observation_usage",
+    "state_usage", "state_key_usage",
     "schedule_usage", "session_count", "session_usage", "task_average", "task_counts",
-    "task_log_usage", "task_usage", "thread_count", "thread_usage",
+    "task_log_usage", "task_usage", "thread_count", "thread_usage", "toolset_usage",
 }  # fmt: skip
 """What they count are all of an owner's rows, which may be all there are."""
 

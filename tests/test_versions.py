@@ -15,6 +15,7 @@ OURS = {
     "cron",
     "dev",
     "diagrams",
+    "index",
     "machines",
     "nats",
     "postgres",

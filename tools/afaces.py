@@ -31,12 +31,24 @@ from holdfast.changes import Change
 from holdfast.codec import Json
 from holdfast.contract import Kind, Operation
 from holdfast.journal import Journal, Stretch
+from holdfast.kinds.agent_records import Agent, AgentLink, AgentRun, Descendant
+from holdfast.kinds.agents import Agents
+from holdfast.kinds.checkpoint_records import MemoryCheckpoint
+from holdfast.kinds.checkpoints import Checkpoints
 from holdfast.kinds.contexts import Context
 from holdfast.kinds.event_figures import EventStats
 from holdfast.kinds.event_records import Event, EventPolicy
 from holdfast.kinds.events import Events
 from holdfast.kinds.inbox import Inbox
 from holdfast.kinds.inbox_records import InboxMessage
+from holdfast.kinds.index import Index
+from holdfast.kinds.index_records import (
+    Composition,
+    CompositionEntry,
+    CompositionFolder,
+    Problem,
+    Resolution,
+)
 from holdfast.kinds.item_records import Item, Near
 from holdfast.kinds.items import Items
 from holdfast.kinds.job_records import (
@@ -58,14 +70,21 @@ from holdfast.kinds.machine_records import (
 from holdfast.kinds.machines import Machines
 from holdfast.kinds.observation_records import Observation
 from holdfast.kinds.observations import Observations
+from holdfast.kinds.overview_records import Overview
 from holdfast.kinds.schedule_records import Schedule
 from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.session_records import Family, Mark, Message, Session, Summary
 from holdfast.kinds.sessions import Sessions
+from holdfast.kinds.state import State
+from holdfast.kinds.state_records import StateSection, StateSummary
 from holdfast.kinds.task_records import Task, TaskLog, TaskMetrics
 from holdfast.kinds.tasks import Tasks
 from holdfast.kinds.thread_records import Checkpoint, Dropped, Thread
 from holdfast.kinds.threads import Threads
+from holdfast.kinds.toolset_records import Toolset
+from holdfast.kinds.toolsets import Toolsets
+from holdfast.kinds.workspace_records import Cleaned, Workspace, WorkspaceChat
+from holdfast.kinds.workspaces import Workspaces
 from holdfast.page import Page
 
 
@@ -143,6 +162,19 @@ PLAIN = {
     "Share": "float",
     "Rate": "float",
     "Where": "dict[str, Any]",
+    "CompositionName": "str",
+    "Version": "str",
+    "Folder": "str | PathLike[str]",
+    "AnyProblem": "str",
+    "Role": "str",
+    "Traits": "Iterable[str]",
+    "Counts": "dict[str, float]",
+    "AgentDrafts": "Iterable[dict[str, Any]]",
+    "Direction": "str",
+    "Tools": "Iterable[str]",
+    "ToolList": "Iterable[Mapping[str, Any]]",
+    "SectionKey": "str",
+    "ByKey": "dict[str, Any]",
 }
 """What the annotations that carry checks are to a caller."""
 

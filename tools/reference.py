@@ -23,12 +23,15 @@ import msgspec
 from cyclopts import Parameter
 
 import holdfast
+import holdfast.config as config_package
 from afaces import Plain, drop_cursor
 from holdfast import declared, errors, guarantees
 from holdfast.care.copying import CopyReport
 from holdfast.care.pages import CopiedTable
 from holdfast.cli import (
     app,
+    checkpoints,
+    config,
     copying,
     events,
     exporting,
@@ -41,6 +44,7 @@ from holdfast.cli import (
     trimming,
     working,
 )
+from holdfast.config import AgentConfig, Config, Setting, StoreConfig
 from holdfast.contract import Operation
 from holdfast.core import TableUsage, Usage
 from holdfast.engine import Report
@@ -53,16 +57,34 @@ from holdfast.history import Difference
 from holdfast.importers.active_mirror import import_active_mirror
 from holdfast.importers.chat import ImportReport, SetAside, as_chat, import_chat
 from holdfast.journal import Stretch
+from holdfast.kinds.agent_records import Agent, AgentLink, AgentRun, Descendant
+from holdfast.kinds.checkpoint_records import (
+    Answer,
+    Collected,
+    MemoryCheckpoint,
+    MemoryPart,
+    Restoration,
+)
 from holdfast.kinds.contexts import Context
 from holdfast.kinds.event_figures import EventStats, NameFigures, Unusual
 from holdfast.kinds.event_records import Event, EventPolicy, EventsTrimmed
 from holdfast.kinds.inbox_records import InboxMessage
+from holdfast.kinds.index_records import (
+    Composition,
+    CompositionEntry,
+    CompositionFolder,
+    Dependency,
+    Problem,
+    Resolution,
+)
 from holdfast.kinds.item_records import Item, Near
 from holdfast.kinds.job_records import Backoff, Job, JobStats, Limit, Step, Waited
 from holdfast.kinds.machine_records import Definition, Machine, MachineStep, Sent
 from holdfast.kinds.observation_records import Observation
+from holdfast.kinds.overview_records import Glimpse, Overview, Participant
 from holdfast.kinds.schedule_records import Schedule
 from holdfast.kinds.session_records import Family, Mark, Summary
+from holdfast.kinds.state_records import StateSection, StateSummary
 from holdfast.kinds.task_records import TRANSITIONS, Progress, TaskLog, TaskMetrics
 from holdfast.kinds.thread_records import (
     ChannelValue,
@@ -71,22 +93,41 @@ from holdfast.kinds.thread_records import (
     Thread,
     Write,
 )
+from holdfast.kinds.toolset_records import Toolset
+from holdfast.kinds.workspace_records import Cleaned, Workspace, WorkspaceChat
 from holdfast.limits import Limits
 from holdfast.opening import migration_sql
 from holdfast.retention import JournalStats, Policy, Reach, TableStats
 from holdfast.reverting import Restored, Reverted
 from holdfast.runtime.admission import RefusedSession, SessionsReport
+from holdfast.runtime.agents import StoreAgents
+from holdfast.runtime.agents_crew import RunningAgent
 from holdfast.runtime.bus import Bus, BusMessage, Gap
 from holdfast.runtime.bus import Subscription as BusSubscription
+from holdfast.runtime.cache import Cache, CacheStats
+from holdfast.runtime.cache.overviews import OverviewedSessions
+from holdfast.runtime.cache.toolsets import StoreToolsets
+from holdfast.runtime.checkpoints.shown import StoreCheckpoints
 from holdfast.runtime.exporting import ExportReport
+from holdfast.runtime.folder_watching import FolderWatching
 from holdfast.runtime.following import Follower
 from holdfast.runtime.handlers import Handler
+from holdfast.runtime.indexing import StoreIndex
 from holdfast.runtime.leasing import HeldLease, Holding
+from holdfast.runtime.lifecycle import (
+    Lifecycle,
+    LifecycleReport,
+    LifecycleStep,
+    Module,
+)
 from holdfast.runtime.observing import StoreObservations
 from holdfast.runtime.processing import Processed
 from holdfast.runtime.replying import Coming, Reply
 from holdfast.runtime.reporting import WorkerReport
+from holdfast.runtime.requests import Queue, Request, Requests
 from holdfast.runtime.running import Handle, RunningJob
+from holdfast.runtime.scanning import ScanReport
+from holdfast.runtime.stating import Section, StoreState
 from holdfast.runtime.talking import Talk
 from holdfast.runtime.watching import Watched, Watching
 from holdfast.runtime.worker import Worker
@@ -115,23 +156,42 @@ HELD: dict[str, tuple[type[Any], ...]] = {
     "talk": (Talk,),
     "follower": (Follower,),
     "watched": (Watched, Watching),
-    "sessions": (StoreSessions,),
+    "sessions": (StoreSessions, OverviewedSessions),
+    "toolsets": (StoreToolsets,),
     "tasks": (StoreTasks,),
     "inbox": (StoreInbox,),
+    "index": (StoreIndex,),
+    "watching": (FolderWatching,),
     "jobs": (StoreJobs,),
     "worker": (Worker,),
     "bus": (Bus,),
+    "life": (Lifecycle,),
+    "module": (Module,),
+    "cache": (Cache,),
     "mine": (BusSubscription,),
     "job": (RunningJob, Handle),
     "journal": (StoreJournal,),
     "events": (StoreEvents,),
     "observations": (StoreObservations,),
+    "state": (StoreState,),
+    "section": (Section,),
+    "agents": (StoreAgents,),
+    "running": (RunningAgent,),
     "following": (Following,),
+    "checkpoints": (StoreCheckpoints,),
+    "requests": (Requests, Queue),
+    "found": (Config,),
 }
 """What users hold, by the name that the pages have for it."""
 MODULES = {
     "holdfast": {name: getattr(holdfast, name) for name in holdfast.__all__},
-    "runtime": {"Bus": Bus},
+    "runtime": {
+        "Bus": Bus,
+        "Cache": Cache,
+        "Lifecycle": Lifecycle,
+        "Requests": Requests,
+    },
+    "config": {"load": config_package.load, "Secret": config_package.Secret},
     "chat": {"import_chat": import_chat, "as_chat": as_chat},
     "active_mirror": {"import_active_mirror": import_active_mirror},
     "opening": {"migration_sql": migration_sql},
@@ -145,14 +205,24 @@ RECORDS = {
         *(ExportReport, SessionsReport, RefusedSession),
         *(ImportReport, SetAside, Stretch, holdfast.Table, CopyReport, CopiedTable),
         *(Context, Summary, Family, Mark),
+        *(Overview, Glimpse, Participant, Toolset, CacheStats),
         *(InboxMessage, Processed),
+        *(MemoryCheckpoint, MemoryPart, Collected, Restoration, Answer, Request),
         *(BusMessage, Gap),
+        *(LifecycleReport, LifecycleStep),
         *(Event, EventPolicy, EventsTrimmed, EventExport, LogFigures),
         *(EventStats, NameFigures, Unusual),
         *(Observation, ObservationState, Analysis, Pause),
+        *(Agent, AgentLink, Descendant, AgentRun),
+        *(Workspace, WorkspaceChat, Cleaned),
         *(Machine, MachineStep, Sent, Definition),
+        *(StateSection, StateSummary),
+        *(Composition, CompositionEntry, CompositionFolder, Dependency),
+        *(Problem, Resolution, ScanReport),
         *(Item, Near),
         *(Policy, Reach, JournalStats, TableStats),
+        *(Config, StoreConfig, AgentConfig, Setting),
+        *(guarantees.Guarantee,),
         *(Hit,),
         *(Schedule,),
         *(Job, Backoff, Step, Waited, Limit, JobStats, Handler, WorkerReport),
@@ -164,6 +234,7 @@ COMMANDS = {
     "import": importing.chat,
     "import-sessions": importing.sessions,
     "import-active-mirror": importing.active_mirror,
+    "import-ksi-agents": importing.ksi_agents,
     "import-langgraph": importing.langgraph,
     "import-adk": importing.adk,
     "import-openai-agents": importing.openai_agents,
@@ -175,6 +246,8 @@ COMMANDS = {
     "events": events.events,
     "trim": trimming.trim,
     "migrate": migrating.migrate,
+    "checkpoints": checkpoints.checkpoints,
+    "config": config.config,
     "worker": working.worker,
     **jobs.COMMANDS,
     **machines.COMMANDS,
@@ -355,7 +428,7 @@ def command(name: str, function: Callable[..., Any]) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY:
             options.append(option(parameter))
         else:
-            many = "list" in str(parameter.annotation)
+            many = "list[" in str(parameter.annotation)
             shown = parameter.name.upper() + ("…" if many else "")
             needed = parameter.default is inspect.Parameter.empty
             given.append(shown if needed else f"[{shown}]")
@@ -397,18 +470,39 @@ def table_of_limits() -> str:
 
 
 def table_of_guarantees() -> str:
-    """What each kind promises."""
-    said = {True: "yes", False: "no"}
+    """What each kind of state promises, why, and how it comes back."""
     rows = (
         f"| {one.kind} | {one.promise} | {one.acknowledged} | {one.after_a_crash} | "
-        f"{said[one.journalled]} | {said[one.in_the_past]} |\n"
+        f"{one.recovery} | {one.why} |\n"
         for one in declared.guarantees()
     )
     head = (
-        "| kind | promise | acknowledged means | after a crash | in the journal "
-        "| in the past |\n"
+        "| kind | promise | acknowledged means | after a crash | comes back by "
+        "| why |\n"
     )
     return head + "|---|---|---|---|---|---|\n" + "".join(rows)
+
+
+def table_of_ownership() -> str:
+    """Who answers for each kind of state, what changes it, and what holds of it."""
+    said = {True: "yes", False: "no"}
+    rows = (
+        f"| {one.kind} | `{one.owner}` | {one.changed_by} | {said[one.journalled]} | "
+        f"{said[one.in_the_past]} | {said[one.exported]} | {said[one.mirrored]} | "
+        f"{said[one.owned]} | {said[one.leased]} |\n"
+        for one in declared.guarantees()
+    )
+    head = (
+        "| kind | who answers for it | what changes it | in the journal | in the past "
+        "| exported | mirrored | owned | leased |\n"
+    )
+    return head + "|---|---|---|---|---|---|---|---|---|\n" + "".join(rows)
+
+
+def table_of_recoveries() -> str:
+    """Each way in which state comes back."""
+    rows = (f"| {way} | {said} |\n" for way, said in guarantees.WAYS.items())
+    return "| comes back by | |\n|---|---|\n" + "".join(rows)
 
 
 def table_of_promises() -> str:
@@ -439,6 +533,8 @@ def tree_of_errors() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "limits": table_of_limits,
     "guarantees": table_of_guarantees,
+    "ownership": table_of_ownership,
+    "recoveries": table_of_recoveries,
     "promises": table_of_promises,
     "moves": table_of_moves,
     "errors": tree_of_errors,

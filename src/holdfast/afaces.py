@@ -14,12 +14,24 @@ from holdfast.changes import Change
 from holdfast.codec import Json
 from holdfast.contract import Kind, Operation
 from holdfast.journal import Journal, Stretch
+from holdfast.kinds.agent_records import Agent, AgentLink, AgentRun, Descendant
+from holdfast.kinds.agents import Agents
+from holdfast.kinds.checkpoint_records import MemoryCheckpoint
+from holdfast.kinds.checkpoints import Checkpoints
 from holdfast.kinds.contexts import Context
 from holdfast.kinds.event_figures import EventStats
 from holdfast.kinds.event_records import Event, EventPolicy
 from holdfast.kinds.events import Events
 from holdfast.kinds.inbox import Inbox
 from holdfast.kinds.inbox_records import InboxMessage
+from holdfast.kinds.index import Index
+from holdfast.kinds.index_records import (
+    Composition,
+    CompositionEntry,
+    CompositionFolder,
+    Problem,
+    Resolution,
+)
 from holdfast.kinds.item_records import Item, Near
 from holdfast.kinds.items import Items
 from holdfast.kinds.job_records import (
@@ -41,14 +53,21 @@ from holdfast.kinds.machine_records import (
 from holdfast.kinds.machines import Machines
 from holdfast.kinds.observation_records import Observation
 from holdfast.kinds.observations import Observations
+from holdfast.kinds.overview_records import Overview
 from holdfast.kinds.schedule_records import Schedule
 from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.session_records import Family, Mark, Message, Session, Summary
 from holdfast.kinds.sessions import Sessions
+from holdfast.kinds.state import State
+from holdfast.kinds.state_records import StateSection, StateSummary
 from holdfast.kinds.task_records import Task, TaskLog, TaskMetrics
 from holdfast.kinds.tasks import Tasks
 from holdfast.kinds.thread_records import Checkpoint, Dropped, Thread
 from holdfast.kinds.threads import Threads
+from holdfast.kinds.toolset_records import Toolset
+from holdfast.kinds.toolsets import Toolsets
+from holdfast.kinds.workspace_records import Cleaned, Workspace, WorkspaceChat
+from holdfast.kinds.workspaces import Workspaces
 from holdfast.page import Page
 
 
@@ -136,6 +155,320 @@ class AsyncJournal:
             (after,),
             {"limit": limit, "kinds": kinds, "id": id},
         )
+
+
+_AGENTS = Agents.operations()
+
+
+class AsyncAgents:
+    """Identities of agents; each call is a transaction of its own, or part of one."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Agents) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def beat(self, holder: str, *, seconds: float, place: str = "") -> int:
+        """Say that a process lives, for so many seconds, and all agents that it runs.
+
+        Gives a mark, which is another once somebody has taken one of its agents over,
+        or deleted it: then it should look which it still has (`runs(holder=…)`).
+        """
+        return await self._target.perform(
+            self._kind, _AGENTS["beat"], (holder,), {"seconds": seconds, "place": place}
+        )
+
+    async def claim(
+        self, id: str, *, holder: str, seconds: float, place: str = ""
+    ) -> AgentRun:
+        """Have an agent run by `holder` from now on, which lives for so many seconds.
+
+        `beat` keeps it alive, with all others that it runs. A run that is stale is
+        taken over; the same holder takes its own over at once. `place` says to people
+        where that is. Raises `NotFound`, `Held` (another runs it, and lives).
+        """
+        return await self._target.perform(
+            self._kind,
+            _AGENTS["claim"],
+            (id,),
+            {"holder": holder, "seconds": seconds, "place": place},
+        )
+
+    async def create(
+        self,
+        name: str,
+        *,
+        id: str | None = None,
+        role: str | None = None,
+        traits: Iterable[str] = (),
+        preferences: dict[str, Any] | None = None,
+        statistics: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        parent: str | None = None,
+        status: str = "active",
+    ) -> Agent:
+        """Add an agent, spawned by `parent`; an equal one that is there is given back.
+
+        Equal is one of this id with the same name, role, traits, preferences, metadata
+        and parent. Raises `AlreadyExists` (the id, with others), `NotFound` (the
+        parent), `Held`, `Fenced` (the parent's).
+        """
+        return await self._target.perform(
+            self._kind,
+            _AGENTS["create"],
+            (name,),
+            {
+                "id": id,
+                "role": role,
+                "traits": traits,
+                "preferences": preferences,
+                "statistics": statistics,
+                "metadata": metadata,
+                "parent": parent,
+                "status": status,
+            },
+        )
+
+    async def create_all(self, agents: Iterable[dict[str, Any]]) -> tuple[Agent, ...]:
+        """Add many agents at once, all of them or none, in one transaction.
+
+        Each is a dict of `name`, and perhaps `id`, `role`, `traits`, `preferences`,
+        `statistics`, `metadata`, `parent` (also one that stands before it), `status`,
+        and `created_at`, `active_at` (for who was there before). Raises as `create`.
+        """
+        return await self._target.perform(
+            self._kind, _AGENTS["create_all"], (agents,), {}
+        )
+
+    async def delete(self, id: str) -> bool:
+        """Delete an agent, its statistics, and links from and to it.
+
+        Whoever runs it learns that it is over. Those that it spawned stay, without a
+        parent. True only if there was one. Raises `Held`, `Fenced`.
+        """
+        return await self._target.perform(self._kind, _AGENTS["delete"], (id,), {})
+
+    async def descendants(
+        self,
+        id: str,
+        relation: str = "spawned",
+        *,
+        depth: int | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Descendant]:
+        """Whom an agent leads to by a relation, and whom they do: the nearest first.
+
+        Each is there once, by the shortest way, however links go in circles; at most
+        `depth` steps away. They are walked again for each page: one that comes or goes
+        meanwhile may move others across its edge. Raises `NotFound`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _AGENTS["descendants"],
+            (id, relation),
+            {"depth": depth, "limit": limit, "cursor": cursor},
+        )
+
+    async def get(self, id: str) -> Agent:
+        """One agent. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _AGENTS["get"], (id,), {})
+
+    async def increment(self, id: str, counts: dict[str, float]) -> dict[str, Any]:
+        """Add numbers to an agent's statistics; what they all are then.
+
+        None is lost, however many add at once. Says that the agent was active, too;
+        its version stays. Raises `NotFound`, `WrongType` (a statistic that is no
+        number), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind, _AGENTS["increment"], (id, counts), {}
+        )
+
+    async def link(
+        self,
+        id: str,
+        relation: str,
+        target: str,
+        *,
+        metadata: dict[str, Any] | None = None,
+    ) -> AgentLink:
+        """Say what an agent is to another, which it `observes`, or has once `spawned`.
+
+        The relation is a word of yours. A link that is there is given back, with this
+        metadata. Raises `NotFound` (either of them), `Refused` (`spawned`: the target
+        has another parent, or has spawned the agent), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind, _AGENTS["link"], (id, relation, target), {"metadata": metadata}
+        )
+
+    async def links(
+        self,
+        id: str,
+        relation: str | None = None,
+        *,
+        direction: str = "out",
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[AgentLink]:
+        """Links of an agent to others (`out`) or of others to it (`in`), oldest first.
+
+        Of one relation, or of all. Raises `NotFound`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _AGENTS["links"],
+            (id, relation),
+            {"direction": direction, "limit": limit, "cursor": cursor},
+        )
+
+    async def list(
+        self,
+        *,
+        role: str | None = None,
+        status: str | None = None,
+        parent: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Agent]:
+        """Agents, newest first; of one parent, those that it spawned last first.
+
+        With a parent, a page may be shorter than `limit` while its cursor leads on, if
+        a role or a status is asked for too. Raises `NotFound` (the parent).
+        """
+        return await self._target.perform(
+            self._kind,
+            _AGENTS["list"],
+            (),
+            {
+                "role": role,
+                "status": status,
+                "parent": parent,
+                "limit": limit,
+                "cursor": cursor,
+            },
+        )
+
+    async def release(self, id: str, *, fence: int) -> bool:
+        """End a run; False if it was over already, or is another's by now."""
+        return await self._target.perform(
+            self._kind, _AGENTS["release"], (id,), {"fence": fence}
+        )
+
+    async def release_all(self, holder: str) -> int:
+        """End every run of one process, which is forgotten; how many there were."""
+        return await self._target.perform(
+            self._kind, _AGENTS["release_all"], (holder,), {}
+        )
+
+    async def run_of(self, id: str) -> AgentRun | None:
+        """Who runs an agent; None if nobody does."""
+        return await self._target.perform(self._kind, _AGENTS["run_of"], (id,), {})
+
+    async def runs(
+        self,
+        *,
+        stale: bool = False,
+        holder: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[AgentRun]:
+        """Agents that are run, whoever runs them, by their ids.
+
+        With `stale`, those whose process gives no sign of life any more; with `holder`,
+        those of one process.
+        """
+        return await self._target.perform(
+            self._kind,
+            _AGENTS["runs"],
+            (),
+            {"stale": stale, "holder": holder, "limit": limit, "cursor": cursor},
+        )
+
+    async def unlink(self, id: str, relation: str, target: str) -> bool:
+        """Delete a link; True only if there was one. Raises `Held`, `Fenced`."""
+        return await self._target.perform(
+            self._kind, _AGENTS["unlink"], (id, relation, target), {}
+        )
+
+    async def update(
+        self,
+        id: str,
+        *,
+        expect: int | None = None,
+        name: str | UnsetType = UNSET,
+        role: str | None | UnsetType = UNSET,
+        traits: Iterable[str] | UnsetType = UNSET,
+        preferences: dict[str, Any] | None | UnsetType = UNSET,
+        status: str | UnsetType = UNSET,
+        metadata: dict[str, Any] | None | UnsetType = UNSET,
+    ) -> Agent:
+        """Change what is named, and leave the rest; `expect` is the agent's version.
+
+        Raises `NotFound`, `Conflict` (another version), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _AGENTS["update"],
+            (id,),
+            {
+                "expect": expect,
+                "name": name,
+                "role": role,
+                "traits": traits,
+                "preferences": preferences,
+                "status": status,
+                "metadata": metadata,
+            },
+        )
+
+    async def verify(self, id: str, *, fence: int) -> AgentRun:
+        """Let a transaction go on only while an agent's run lives; nobody ends it then.
+
+        Raises `Fenced`: the run is over, is another's by now, or is stale.
+        """
+        return await self._target.perform(
+            self._kind, _AGENTS["verify"], (id,), {"fence": fence}
+        )
+
+
+_CHECKPOINTS = Checkpoints.operations()
+
+
+class AsyncCheckpoints:
+    """What processes have in memory; each call is a transaction, or part of one."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Checkpoints) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def delete(self, id: str) -> bool:
+        """Delete a checkpoint, and what of it waits; True only if there was one."""
+        return await self._target.perform(self._kind, _CHECKPOINTS["delete"], (id,), {})
+
+    async def get(self, id: str) -> MemoryCheckpoint:
+        """One checkpoint, with the data of its parts. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _CHECKPOINTS["get"], (id,), {})
+
+    async def latest(self) -> MemoryCheckpoint | None:
+        """The newest checkpoint, with the data of its parts; None if there is none."""
+        return await self._target.perform(self._kind, _CHECKPOINTS["latest"], (), {})
+
+    async def list(
+        self, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[MemoryCheckpoint]:
+        """Checkpoints, newest first, without the data of their parts."""
+        return await self._target.perform(
+            self._kind, _CHECKPOINTS["list"], (), {"limit": limit, "cursor": cursor}
+        )
+
+    async def retry(self, id: str) -> MemoryCheckpoint:
+        """Have all parts of a checkpoint restored again, by the next `restore`.
+
+        Also those that were restored, or that a process has died over. Raises
+        `NotFound`.
+        """
+        return await self._target.perform(self._kind, _CHECKPOINTS["retry"], (id,), {})
 
 
 _EVENTS = Events.operations()
@@ -338,6 +671,111 @@ class AsyncInbox:
         else takes a message to this recipient. None if there is none. Raises `Held`.
         """
         return await self._target.perform(self._kind, _INBOX["take"], (to,), {})
+
+
+_INDEX = Index.operations()
+
+
+class AsyncIndex:
+    """Compositions in files; `scan` and `watch` of a store bring it up to date."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Index) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def add_folder(
+        self, path: str | PathLike[str], *, type: str | None = None
+    ) -> CompositionFolder:
+        """Have a folder's compositions in the index, as soon as it is scanned.
+
+        All that is in it, and in folders within it: `.yaml`, `.yml` and `.json`.
+        `type` is for those that say none. Adding it again changes no more than that.
+        """
+        return await self._target.perform(
+            self._kind, _INDEX["add_folder"], (path,), {"type": type}
+        )
+
+    async def find(
+        self,
+        *,
+        name: str | None = None,
+        type: str | None = None,
+        tag: str | None = None,
+        depends_on: str | None = None,
+        text: str | None = None,
+        every_version: bool = False,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[CompositionEntry]:
+        """Compositions by name, of each the newest version; all that is said must hold.
+
+        `depends_on` is what one itself needs, in whichever version; `text` stands in
+        its name, description or tags, whatever its case. With `every_version` older
+        ones are listed too, the oldest of a name first.
+        """
+        return await self._target.perform(
+            self._kind,
+            _INDEX["find"],
+            (),
+            {
+                "name": name,
+                "type": type,
+                "tag": tag,
+                "depends_on": depends_on,
+                "text": text,
+                "every_version": every_version,
+                "limit": limit,
+                "cursor": cursor,
+            },
+        )
+
+    async def folders(
+        self, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[CompositionFolder]:
+        """The folders that are in the index, in the order in which they count."""
+        return await self._target.perform(
+            self._kind, _INDEX["folders"], (), {"limit": limit, "cursor": cursor}
+        )
+
+    async def get(self, name: str, version: str | None = None) -> Composition:
+        """A composition with all that its file says: the newest, or one version.
+
+        Raises `NotFound`, which says so where its file cannot be read.
+        """
+        return await self._target.perform(
+            self._kind, _INDEX["get"], (name, version), {}
+        )
+
+    async def problems(
+        self, kind: str | None = None, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[Problem]:
+        """What is wrong, by folder and path; none of it keeps others from being found.
+
+        Files that cannot be read or hold no composition, compositions that are there
+        twice, dependencies that are missing, circles.
+        """
+        return await self._target.perform(
+            self._kind, _INDEX["problems"], (kind,), {"limit": limit, "cursor": cursor}
+        )
+
+    async def remove_folder(self, path: str | PathLike[str]) -> bool:
+        """Leave a folder and its compositions out; True only if it was in the index.
+
+        Its files stay as they are.
+        """
+        return await self._target.perform(
+            self._kind, _INDEX["remove_folder"], (path,), {}
+        )
+
+    async def resolve(self, name: str, version: str | None = None) -> Resolution:
+        """A composition with all that it needs, and what that needs, in order.
+
+        Of each dependency the newest version that would do is meant. Raises `NotFound`
+        (the composition itself), `TooLarge` (it needs more than 10,000).
+        """
+        return await self._target.perform(
+            self._kind, _INDEX["resolve"], (name, version), {}
+        )
 
 
 _ITEMS = Items.operations()
@@ -1583,6 +2021,39 @@ class AsyncSessions:
             {"before": before, "after": after, "cursor": cursor},
         )
 
+    async def overview(self, id: str) -> Overview:
+        """A conversation at a glance: counts, participants, first and last message.
+
+        Made from its messages, without a model; all of them are counted. Raises
+        `NotFound`.
+        """
+        return await self._target.perform(self._kind, _SESSIONS["overview"], (id,), {})
+
+    async def overviews(
+        self,
+        *,
+        status: str | None = None,
+        tag: str | None = None,
+        parent: str | None = None,
+        created_before: datetime | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> Page[Overview]:
+        """Overviews of sessions, newest first, as `list` gives those."""
+        return await self._target.perform(
+            self._kind,
+            _SESSIONS["overviews"],
+            (),
+            {
+                "status": status,
+                "tag": tag,
+                "parent": parent,
+                "created_before": created_before,
+                "limit": limit,
+                "cursor": cursor,
+            },
+        )
+
     async def pop(self, id: str) -> Message | None:
         """Take the newest message off; None if there is none.
 
@@ -1671,6 +2142,68 @@ class AsyncSessions:
                 "tags": tags,
                 "max_context_messages": max_context_messages,
             },
+        )
+
+
+_STATE = State.operations()
+
+
+class AsyncState:
+    """Sections, within a transaction: what is written through it is kept at once."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = State) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def as_dict(self, section: str) -> dict[str, Any]:
+        """What every key has, in the order of the keys; a section need not be there."""
+        return await self._target.perform(self._kind, _STATE["as_dict"], (section,), {})
+
+    async def delete(self, section: str, key: str) -> bool:
+        """Delete a key; True only if it had a value. Raises `Held`, `Fenced`."""
+        return await self._target.perform(
+            self._kind, _STATE["delete"], (section, key), {}
+        )
+
+    async def drop(self, section: str) -> bool:
+        """Delete a section with all its keys; True only if there was one.
+
+        Raises `Held`, `Fenced`.
+        """
+        return await self._target.perform(self._kind, _STATE["drop"], (section,), {})
+
+    async def find(self, id: str) -> StateSection:
+        """A section, with what its keys have. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _STATE["find"], (id,), {})
+
+    async def get(self, section: str, key: str, default: Json | None = None) -> Json:
+        """What a key has; `default` if it has nothing."""
+        return await self._target.perform(
+            self._kind, _STATE["get"], (section, key, default), {}
+        )
+
+    async def list(
+        self, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[StateSummary]:
+        """The sections that there are, in the order of their names."""
+        return await self._target.perform(
+            self._kind, _STATE["list"], (), {"limit": limit, "cursor": cursor}
+        )
+
+    async def set(self, section: str, key: str, value: Json) -> None:
+        """Put a value in the place of a key's. Raises `Held`, `Fenced`."""
+        return await self._target.perform(
+            self._kind, _STATE["set"], (section, key, value), {}
+        )
+
+    async def update(self, section: str, values: dict[str, Any]) -> None:
+        """Merge values into those that are there: objects within objects.
+
+        Every other value takes the place of what was there; None as well. Raises
+        `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind, _STATE["update"], (section, values), {}
         )
 
 
@@ -2012,4 +2545,234 @@ class AsyncThreads:
             _THREADS["put_writes"],
             (id, checkpoint, task, writes),
             {"ns": ns, "path": path},
+        )
+
+
+_TOOLSETS = Toolsets.operations()
+
+
+class AsyncToolsets:
+    """Tools by agent and conversation. They are not journalled."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Toolsets) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def clear(self, agent: str | None = None, *, limit: int = 1000) -> int:
+        """Forget the tools of an agent in all conversations, or of everyone; how many.
+
+        `limit` of them at most.
+        """
+        return await self._target.perform(
+            self._kind, _TOOLSETS["clear"], (agent,), {"limit": limit}
+        )
+
+    async def delete(self, agent: str, conversation: str) -> bool:
+        """Forget an agent's tools in a conversation; True only if there were any."""
+        return await self._target.perform(
+            self._kind, _TOOLSETS["delete"], (agent, conversation), {}
+        )
+
+    async def get(self, agent: str, conversation: str) -> Toolset:
+        """The tools of an agent in a conversation, all of them. Raises `NotFound`."""
+        return await self._target.perform(
+            self._kind, _TOOLSETS["get"], (agent, conversation), {}
+        )
+
+    async def handshake(
+        self, agent: str, conversation: str, *, whole: bool = False
+    ) -> Toolset:
+        """What to tell an agent of its tools now: all of them, or their names alone.
+
+        All of them the first time, after they have changed, after the session of that
+        id was cleared or deleted, and with `whole`; their names and digest after that.
+        Raises `NotFound`.
+        """
+        return await self._target.perform(
+            self._kind, _TOOLSETS["handshake"], (agent, conversation), {"whole": whole}
+        )
+
+    async def list(
+        self, agent: str | None = None, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[Toolset]:
+        """Toolsets, those that changed last first, without the descriptions."""
+        return await self._target.perform(
+            self._kind, _TOOLSETS["list"], (agent,), {"limit": limit, "cursor": cursor}
+        )
+
+    async def put(
+        self, agent: str, conversation: str, tools: Iterable[Mapping[str, Any]]
+    ) -> Toolset:
+        """Say what an agent's tools are in a conversation.
+
+        Each is a dict with a `name`, or a `function` that has one. Where they are not
+        what was there, the next handshake gives all of them; their order is no change.
+        Raises `WrongType` (no name, or one that is there twice), `NotStorable`,
+        `TooLarge`.
+        """
+        return await self._target.perform(
+            self._kind, _TOOLSETS["put"], (agent, conversation, tools), {}
+        )
+
+
+_WORKSPACES = Workspaces.operations()
+
+
+class AsyncWorkspaces:
+    """Where somebody works; each call is a transaction of its own, or part of one."""
+
+    def __init__(self, target: Performs, kind: type[Kind] = Workspaces) -> None:
+        self._target = target
+        self._kind = kind
+
+    async def chats(
+        self, id: str, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[WorkspaceChat]:
+        """The chats of a workspace, used last first. Raises `NotFound`."""
+        return await self._target.perform(
+            self._kind, _WORKSPACES["chats"], (id,), {"limit": limit, "cursor": cursor}
+        )
+
+    async def clean(
+        self, older_than_seconds: float | None = None, *, limit: int = 100
+    ) -> Cleaned:
+        """Delete workspaces, and chats of others, that nobody has used for so long.
+
+        At most `limit` of each; None stands for `limits.workspace_seconds`. One that
+        another holder has leased is left.
+        """
+        return await self._target.perform(
+            self._kind, _WORKSPACES["clean"], (older_than_seconds,), {"limit": limit}
+        )
+
+    async def delete(self, id: str) -> bool:
+        """Delete a workspace and what it says of its chats; True only if there was one.
+
+        The sessions themselves stay. Raises `Held`, `Fenced`.
+        """
+        return await self._target.perform(self._kind, _WORKSPACES["delete"], (id,), {})
+
+    async def enter(
+        self,
+        id: str,
+        session: str,
+        *,
+        name: str | None | UnsetType = UNSET,
+        persona: str | None | UnsetType = UNSET,
+        tools: Iterable[str] | None | UnsetType = UNSET,
+        issue: str | None | UnsetType = UNSET,
+        branch: str | None | UnsetType = UNSET,
+    ) -> WorkspaceChat:
+        """Go on with a chat in a workspace, or begin one; it is the one in use then.
+
+        What is named is this chat's own from now on; None: as the workspace has it.
+        The session may be one of this store, or of another program. Raises `NotFound`
+        (the workspace), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _WORKSPACES["enter"],
+            (id, session),
+            {
+                "name": name,
+                "persona": persona,
+                "tools": tools,
+                "issue": issue,
+                "branch": branch,
+            },
+        )
+
+    async def get(self, id: str) -> Workspace:
+        """One workspace. Raises `NotFound`."""
+        return await self._target.perform(self._kind, _WORKSPACES["get"], (id,), {})
+
+    async def leave(self, id: str, session: str) -> bool:
+        """Take a chat out of a workspace; True only if it was in there.
+
+        The session itself stays. Raises `NotFound` (the workspace), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind, _WORKSPACES["leave"], (id, session), {}
+        )
+
+    async def list(
+        self,
+        *,
+        project: str | None = None,
+        persona: str | None = None,
+        stale: bool = False,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Workspace]:
+        """Workspaces, used last first; with `stale`, those that nobody uses."""
+        return await self._target.perform(
+            self._kind,
+            _WORKSPACES["list"],
+            (),
+            {
+                "project": project,
+                "persona": persona,
+                "stale": stale,
+                "limit": limit,
+                "cursor": cursor,
+            },
+        )
+
+    async def load(self, id: str, tools: Iterable[str]) -> Workspace:
+        """Add tools to those that are loaded.
+
+        Raises `NotFound`, `TooLarge` (more than `limits.tags` with them), `Held`,
+        `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind, _WORKSPACES["load"], (id, tools), {}
+        )
+
+    async def put(
+        self,
+        id: str,
+        *,
+        expect: int | None = None,
+        path: str | None | UnsetType = UNSET,
+        project: str | None | UnsetType = UNSET,
+        persona: str | None | UnsetType = UNSET,
+        tools: Iterable[str] | UnsetType = UNSET,
+        issue: str | None | UnsetType = UNSET,
+        branch: str | None | UnsetType = UNSET,
+        metadata: dict[str, Any] | None | UnsetType = UNSET,
+    ) -> Workspace:
+        """Make a workspace, or change what is named of one; the rest stays.
+
+        It is in use with that. `expect` is its version, 0 for one that is not there.
+        Raises `Conflict` (another version), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind,
+            _WORKSPACES["put"],
+            (id,),
+            {
+                "expect": expect,
+                "path": path,
+                "project": project,
+                "persona": persona,
+                "tools": tools,
+                "issue": issue,
+                "branch": branch,
+                "metadata": metadata,
+            },
+        )
+
+    async def touch(self, id: str, session: str | None = None) -> Workspace:
+        """Say that a workspace is in use, and one of its chats, if that is named.
+
+        Raises `NotFound` (the workspace, the chat), `Held`, `Fenced`.
+        """
+        return await self._target.perform(
+            self._kind, _WORKSPACES["touch"], (id, session), {}
+        )
+
+    async def unload(self, id: str, tools: Iterable[str]) -> Workspace:
+        """Take tools out of those that are loaded. Raises as `load` does."""
+        return await self._target.perform(
+            self._kind, _WORKSPACES["unload"], (id, tools), {}
         )

@@ -18,18 +18,24 @@ from holdfast.afaces import (
     AsyncLeases,
     AsyncMachines,
     AsyncSchedules,
-    AsyncSessions,
     AsyncTasks,
+    AsyncWorkspaces,
 )
 from holdfast.changes import Change
 from holdfast.journal import names_of, refuse_across, refuse_past
 from holdfast.retention import JournalStats, Policy, Reach, kept
+from holdfast.runtime.aagents import AsyncStoreAgents
 from holdfast.runtime.admission import SessionsReport
 from holdfast.runtime.aeventing import AsyncStoreEvents
+from holdfast.runtime.aindexing import AsyncStoreIndex
 from holdfast.runtime.aobserving import AsyncStoreObservations
 from holdfast.runtime.areplying import AsyncReply, replying
+from holdfast.runtime.astating import AsyncStoreState
 from holdfast.runtime.atalking import AsyncTalk
 from holdfast.runtime.aworking import AsyncWork, work
+from holdfast.runtime.cache.aoverviews import AsyncOverviewedSessions
+from holdfast.runtime.cache.atoolsets import AsyncStoreToolsets
+from holdfast.runtime.checkpoints.ashown import AsyncStoreCheckpoints
 from holdfast.runtime.exporting import ExportReport, Place
 from holdfast.runtime.following import AsyncFollower, follow_async
 from holdfast.runtime.processing import (
@@ -49,7 +55,7 @@ if TYPE_CHECKING:
 _WORK_SECONDS = 30.0
 
 
-class AsyncStoreSessions(AsyncSessions):
+class AsyncStoreSessions(AsyncOverviewedSessions):
     """Sessions as an async store shows them: with what spans many transactions."""
 
     _target: "AsyncStore"
@@ -240,14 +246,20 @@ class AsyncStoreJournal(AsyncJournal):
 SHOWN: dict[str, type[Any]] = {
     "sessions": AsyncStoreSessions,
     "tasks": AsyncStoreTasks,
+    "agents": AsyncStoreAgents,
+    "checkpoints": AsyncStoreCheckpoints,
     "events": AsyncStoreEvents,
     "inbox": AsyncStoreInbox,
+    "index": AsyncStoreIndex,
     "items": AsyncItems,
     "jobs": AsyncStoreJobs,
     "machines": AsyncMachines,
     "observations": AsyncStoreObservations,
+    "toolsets": AsyncStoreToolsets,
     "schedules": AsyncSchedules,
+    "state": AsyncStoreState,
     "leases": AsyncLeases,
+    "workspaces": AsyncWorkspaces,
     "journal": AsyncStoreJournal,
 }
 """The written async faces; other kinds get theirs made when a store is opened."""

@@ -22,6 +22,7 @@ from holdfast.afaces import (
     AsyncMachines,
     AsyncSchedules,
     AsyncThreads,
+    AsyncWorkspaces,
 )
 from holdfast.ashown import (
     SHOWN,
@@ -42,10 +43,16 @@ from holdfast.kinds.event_records import Event
 from holdfast.kinds.leases import Lease
 from holdfast.page import Page
 from holdfast.reverting import Reverted
+from holdfast.runtime.aagents import AsyncStoreAgents
 from holdfast.runtime.aeventing import AsyncStoreEvents
+from holdfast.runtime.aindexing import AsyncStoreIndex
 from holdfast.runtime.aobserving import AsyncStoreObservations
+from holdfast.runtime.astating import AsyncStoreState
 from holdfast.runtime.awatching import AsyncWatching
 from holdfast.runtime.aworking import AsyncHeldLease, held
+from holdfast.runtime.cache.atoolsets import AsyncStoreToolsets
+from holdfast.runtime.checkpoints.ashown import AsyncStoreCheckpoints
+from holdfast.runtime.checkpoints.shielding import to_its_end
 from holdfast.runtime.consulting import (
     carry_out_async,
     consulting,
@@ -92,15 +99,21 @@ class AsyncStore:
 
     sessions: AsyncStoreSessions
     tasks: AsyncStoreTasks
+    agents: AsyncStoreAgents
+    checkpoints: AsyncStoreCheckpoints
     events: AsyncStoreEvents
     inbox: AsyncStoreInbox
+    index: AsyncStoreIndex
     items: AsyncItems
     jobs: AsyncStoreJobs
     machines: AsyncMachines
     observations: AsyncStoreObservations
     schedules: AsyncSchedules
+    state: AsyncStoreState
     threads: AsyncThreads
+    toolsets: AsyncStoreToolsets
     leases: AsyncLeases
+    workspaces: AsyncWorkspaces
     journal: AsyncStoreJournal
 
     def __init__(self, core: Core, terms: Terms) -> None:
@@ -204,6 +217,8 @@ class AsyncStore:
         """Put records back as they were at a moment. As `Store.revert`."""
         terms = self._core.terms(self._terms, actor, cause)
         unit = self._core.reverting(terms, moment, kinds, ids)
+        if await self.state.is_dirty():
+            await self.state.flush()
         future = unit.awaited(asyncio.get_running_loop())
         self._core.engine.post(unit)
         return await future
@@ -357,8 +372,11 @@ class AsyncStore:
         return await asyncio.to_thread(self._core.engine.check)
 
     async def close(self) -> None:
-        """Finish what was begun, and let go of file or server. Safe to call twice."""
-        await asyncio.to_thread(self.sync.close)
+        """Finish what was begun, and let go of file or server. Safe to call twice.
+
+        Goes on to its end if it is cancelled.
+        """
+        await to_its_end(self.sync.close)
 
     async def perform(
         self,

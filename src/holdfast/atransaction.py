@@ -6,8 +6,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from holdfast.afaces import (
+    AsyncAgents,
+    AsyncCheckpoints,
     AsyncEvents,
     AsyncInbox,
+    AsyncIndex,
     AsyncItems,
     AsyncJobs,
     AsyncJournal,
@@ -16,8 +19,11 @@ from holdfast.afaces import (
     AsyncObservations,
     AsyncSchedules,
     AsyncSessions,
+    AsyncState,
     AsyncTasks,
     AsyncThreads,
+    AsyncToolsets,
+    AsyncWorkspaces,
 )
 from holdfast.clock import to_datetime
 from holdfast.contract import Kind, Operation
@@ -29,15 +35,21 @@ from holdfast.faces import async_face
 _WRITTEN: dict[str, type[Any]] = {
     "sessions": AsyncSessions,
     "tasks": AsyncTasks,
+    "agents": AsyncAgents,
+    "checkpoints": AsyncCheckpoints,
     "events": AsyncEvents,
     "inbox": AsyncInbox,
+    "index": AsyncIndex,
     "items": AsyncItems,
     "jobs": AsyncJobs,
     "machines": AsyncMachines,
     "observations": AsyncObservations,
     "schedules": AsyncSchedules,
+    "state": AsyncState,
     "threads": AsyncThreads,
+    "toolsets": AsyncToolsets,
     "leases": AsyncLeases,
+    "workspaces": AsyncWorkspaces,
     "journal": AsyncJournal,
 }
 
@@ -48,15 +60,21 @@ class AsyncTransaction:
     if TYPE_CHECKING:
         sessions: AsyncSessions
         tasks: AsyncTasks
+        agents: AsyncAgents
+        checkpoints: AsyncCheckpoints
         events: AsyncEvents
         inbox: AsyncInbox
+        index: AsyncIndex
         items: AsyncItems
         jobs: AsyncJobs
         machines: AsyncMachines
         observations: AsyncObservations
         schedules: AsyncSchedules
+        state: AsyncState
         threads: AsyncThreads
+        toolsets: AsyncToolsets
         leases: AsyncLeases
+        workspaces: AsyncWorkspaces
         journal: AsyncJournal
 
     def __init__(self, loan: Loan, core: Core) -> None:

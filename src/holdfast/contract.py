@@ -16,7 +16,7 @@ from holdfast import edges
 from holdfast.changes import records_of
 from holdfast.engine import Part, Table, Transaction
 from holdfast.errors import Held, NotFound, Refused
-from holdfast.guarantees import Guarantee, Promise, guarantee
+from holdfast.guarantees import Guarantee, Promise, Recovery, guarantee
 from holdfast.indexes import Derived, bookkeeping, feeds, part_of
 from holdfast.limits import Limits
 from holdfast.page import Page
@@ -145,6 +145,11 @@ def _place_of_id(function: Callable[..., Any]) -> int | None:
     return None
 
 
+def _guards(operation: Operation) -> bool:
+    """Whether an operation itself lets a lease hold it off."""
+    return "guard" in inspect.unwrap(operation.function).__code__.co_names
+
+
 def operation(function: F) -> F:
     """Mark a method that writes."""
     return cast("F", Operation(function, reads=False))
@@ -184,10 +189,21 @@ class Kind:
 
     `name` is what a store calls it, `promise` what it guarantees; `tables` are its
     tables of state, the first being the one whose rows have the ids that callers use.
+    `why`, `changed_by` and the like are for the table of promises.
     """
 
     name: ClassVar[str]
     promise: ClassVar[Promise]
+    why: ClassVar[str] = ""
+    """What the promise is for, in one sentence without a stop."""
+    changed_by: ClassVar[str] = ""
+    """What changes it; by default its operations that write."""
+    recovery: ClassVar[Recovery | None] = None
+    """How it comes back after a crash; None for the usual way of its promise."""
+    exported: ClassVar[bool] = False
+    """Whether a store can write it to files of its own (`export_to`)."""
+    leased: ClassVar[bool | None] = None
+    """Whether another's lease holds writes off; None: if an operation calls `guard`."""
     tables: ClassVar[tuple[Table, ...]] = ()
     sql: ClassVar[str] = ""
     migrations: ClassVar[tuple[str, ...]] = ()
@@ -220,11 +236,22 @@ class Kind:
     @classmethod
     def guarantee(cls) -> Guarantee:
         """What this kind promises, in words."""
+        said = (inspect.getdoc(cls) or "").partition("\n\n")[0]
+        writing = [name for name, one in cls.operations().items() if not one.reads]
+        leased = cls.leased
+        if leased is None:
+            leased = any(map(_guards, cls.operations().values()))
         return guarantee(
             cls.name,
             cls.promise,
+            why=cls.why or " ".join(said.split()).rstrip("."),
+            owner=cls.__module__,
+            changed_by=cls.changed_by or ", ".join(writing),
+            recovery=cls.recovery,
             journalled=any(table.journalled for table in cls.tables),
             in_the_past=cls.has_a_past(),
+            exported=cls.exported,
+            leased=leased,
         )
 
     @classmethod

@@ -67,11 +67,13 @@ class Core:
         self.engine = open_engine(target, registry.parts(), options)
         self.events = EventLog(self.engine, options)
         self.observers = Observers(self.engine, self.events, options.clock)
+        self.kept: dict[str, Any] = {}
+        """What the runtime keeps for as long as the store is open."""
         self.every_journal = registry.every_journal
         kinds = {"kinds": registry.kinds}
         self.history: type[Kind] = type("History", (History,), kinds)
         self._reverting: type[Kind] = type("Reverting", (Reverting,), kinds)
-        self._watching: set[int] = set()
+        self.watching_threads: set[int] = set()
         """The threads that run a function that is watched."""
         self.engine.tidy = self._tidy
         ours = Terms(every_owner=True)
@@ -178,11 +180,11 @@ class Core:
 
         def work(tx: Transaction) -> T:
             thread = threading.get_ident()
-            self._watching.add(thread)
+            self.watching_threads.add(thread)
             try:
                 return read(tx)
             finally:
-                self._watching.discard(thread)
+                self.watching_threads.discard(thread)
 
         return work
 
@@ -215,7 +217,7 @@ class Core:
 
     def _inside(self) -> str | None:
         """Inside of what the caller is, where only tx may be used."""
-        if self._watching and threading.get_ident() in self._watching:
+        if self.watching_threads and threading.get_ident() in self.watching_threads:
             return "a function that is watched, which only reads, and through tx alone"
         if self.engine.inside():
             return "an open transaction, which it would wait for"

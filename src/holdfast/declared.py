@@ -15,8 +15,11 @@ from holdfast.errors import Refused
 from holdfast.guarantees import Guarantee, Promise
 from holdfast.indexes import Derived, bookkeeping, part_of
 from holdfast.journal import Journal
+from holdfast.kinds.agents import Agents
+from holdfast.kinds.checkpoints import Checkpoints
 from holdfast.kinds.events import Events
 from holdfast.kinds.inbox import Inbox
+from holdfast.kinds.index import Index
 from holdfast.kinds.items import Items
 from holdfast.kinds.jobs import Jobs
 from holdfast.kinds.leases import Leases
@@ -24,8 +27,12 @@ from holdfast.kinds.machines import Machines
 from holdfast.kinds.observations import Observations
 from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.sessions import Sessions
+from holdfast.kinds.state import State
 from holdfast.kinds.tasks import Tasks
 from holdfast.kinds.threads import Threads
+from holdfast.kinds.toolsets import Toolsets
+from holdfast.kinds.workspaces import Workspaces
+from holdfast.memories import MEMORIES
 from holdfast.schema.catalog import catalog
 from holdfast.schema.statements import TABLES, parse
 from holdfast.searching.index import SearchIndex
@@ -34,8 +41,11 @@ D = TypeVar("D", bound=type[Derived])
 K = TypeVar("K", bound=type[Kind])
 OURS: tuple[type[Kind], ...] = (
     Journal,
+    Agents,
+    Checkpoints,
     Events,
     Inbox,
+    Index,
     Items,
     Jobs,
     Leases,
@@ -43,8 +53,11 @@ OURS: tuple[type[Kind], ...] = (
     Observations,
     Schedules,
     Sessions,
+    State,
     Tasks,
     Threads,
+    Toolsets,
+    Workspaces,
 )
 """The kinds that every store has."""
 RESERVED = frozenset(
@@ -173,8 +186,15 @@ def _registry() -> Registry:
 
 
 def guarantees() -> tuple[Guarantee, ...]:
-    """What each declared kind of state promises."""
-    return tuple(found.guarantee() for found in _declared.values())
+    """What is promised of each kind, of each index, and of what is neither."""
+    kinds = (found.guarantee() for found in _declared.values())
+    indexes = (found.guarantee() for found in _indexes.values())
+    return (*kinds, *indexes, *others())
+
+
+def others() -> tuple[Guarantee, ...]:
+    """What is promised of state that is neither a kind nor an index."""
+    return MEMORIES
 
 
 def _refuse_taken(name: str, cls: type[Kind]) -> None:

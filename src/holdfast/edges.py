@@ -10,7 +10,7 @@ Always holds: a check raises before anything is written, and names the argument.
 import functools
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from enum import Enum
 from typing import (
@@ -130,6 +130,17 @@ def text_of(value: object, name: str, limits: Limits) -> str:
         raise NotStorable(f"{name}: text with a NUL character")
     hold(size, limits.text_bytes, name, "text_bytes")
     return str(value)
+
+
+def texts_of(value: object, name: str, limits: Limits) -> tuple[str, ...]:
+    """Short texts, each once, in their order; at most `limits.tags` of them."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise wrong_type(name, "a list of texts", value)
+    found: dict[str, None] = {}
+    for index, one in enumerate(value):
+        found[text_of(one, f"{name}[{index}]", limits)] = None
+        hold(len(found), limits.tags, name, "tags")
+    return tuple(found)
 
 
 def document_of(value: object, name: str, limits: Limits) -> Any:

@@ -65,6 +65,9 @@ class Told(msgspec.Struct, frozen=True):
     source: str | None = None
     level: str = "info"
 
+    def heard(self, terms: Terms) -> None:
+        """Take note that it is committed; called before anyone is answered."""
+
 
 Tellings: TypeAlias = list[tuple[Terms, Told]]
 """What is told, each with the terms on which it happened, in order."""

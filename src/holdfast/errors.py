@@ -5,6 +5,7 @@
     ├── AlreadyExists     the id is taken by a record with other content
     ├── BadInput          what was handed in cannot be taken; nothing was written
     │   ├── BrokenFile    a file that is not what it should be; `line` tells where
+    │   ├── InvalidConfig  settings that cannot be; each by its name and place
     │   ├── InvalidId     an id, a name or a cursor that is not safe to keep
     │   ├── NotStorable   a value that JSON text cannot carry
     │   ├── TooLarge      past a limit, which the message names
@@ -26,12 +27,15 @@
     ├── StorageFull       the disk is full; what was acknowledged is there
     ├── StorageFailed     the disk failed; what was acknowledged is there
     ├── OutcomeUnknown    disk or server failed in a commit: it may be there or not
+    ├── StartFailed       a program's module could not be started; it is named
     └── Trimmed           the journal no longer reaches back that far
 
 Answers for: what can go wrong, said in terms of the caller's world.
 Leaves to others: turning a driver's errors into these (each engine, once).
 Always holds: no message and no attribute carries a stored value.
 """
+
+from collections.abc import Iterable
 
 
 class HoldfastError(Exception):
@@ -75,6 +79,16 @@ class BrokenFile(BadInput):
     def __init__(self, reason: str, line: int | None = None) -> None:
         super().__init__(reason)
         self.line = line
+
+
+class InvalidConfig(BadInput):
+    """Settings that cannot be; `problems` has each, with its name and its place."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        several = f"{len(self.problems)} settings cannot be taken:\n  "
+        begin = several if len(self.problems) > 1 else ""
+        super().__init__(begin + "\n  ".join(self.problems))
 
 
 class InvalidId(BadInput):
@@ -177,6 +191,19 @@ class StorageFailed(HoldfastError):
 
 class OutcomeUnknown(HoldfastError):
     """Disk or server failed in a commit: this write may or may not be there."""
+
+
+class StartFailed(HoldfastError):
+    """A module of a program could not be started; what had begun was shut down.
+
+    `module` and `phase` name it; both are None where the start was broken off.
+    """
+
+    def __init__(self, module: str | None, phase: str | None, what: str) -> None:
+        who = "the program" if module is None else f"module {module!r}"
+        super().__init__(f"{who} was not started: {what}; what had begun was shut down")
+        self.module = module
+        self.phase = phase
 
 
 class Trimmed(HoldfastError):

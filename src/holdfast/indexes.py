@@ -17,6 +17,7 @@ import msgspec
 
 from holdfast.engine import Part, Row, Table, Transaction
 from holdfast.errors import TooNew
+from holdfast.guarantees import Guarantee, Promise, guarantee
 from holdfast.schema.statements import shipped
 
 FURTHEST = 2**62
@@ -40,6 +41,23 @@ class Derived:
     version: ClassVar[int] = 1
     sql: ClassVar[str]
     instead: ClassVar[Mapping[str, str]] = {}
+    why: ClassVar[str] = ""
+    """What it is for, in one sentence without a stop; for the table of promises."""
+    keeps_the_past: ClassVar[bool] = False
+    """Whether what it finds is right on a store as of a moment, too."""
+
+    def guarantee(self) -> Guarantee:
+        """What is promised of it: it can be made again, and asks nobody's leave."""
+        cls = type(self)
+        said = (cls.__doc__ or "").strip().partition("\n\n")[0]
+        return guarantee(
+            cls.name,
+            Promise.DERIVED,
+            why=cls.why or " ".join(said.split()).rstrip("."),
+            owner=cls.__module__,
+            changed_by="what is written to the rows it is made from; store.rebuild",
+            in_the_past=cls.keeps_the_past,
+        )
 
     def columns(self, table: Table) -> tuple[str, ...]:
         """The columns of a table, all of them text, that it is fed with; perhaps none.

@@ -67,6 +67,8 @@ class Journal(Kind):
 
     name = "journal"
     promise = Promise.DURABLE
+    why = "as_of, revert, followers and copies all lean on what was"
+    changed_by = "every write to a journalled kind; journal.advance, keep, trim"
     keeps_the_past = True
     known: Mapping[str, tuple[Table, ...]] = {}
     """The tables of each kind of the store; set by the store."""

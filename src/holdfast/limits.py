@@ -10,7 +10,20 @@ import msgspec
 from holdfast.errors import TooLarge, WrongType
 
 _LONGEST_SECONDS = 100 * 366 * 86_400.0
-_AT_LEAST_ONE = frozenset({"page", "event_ring", "event_batch", "event_pending"})
+_MOST = 1_000_000_000
+"""Past it no engine can keep a value, nor any machine a page."""
+_AT_LEAST_ONE = frozenset(
+    {
+        "checkpoint_parts",
+        "checkpoints",
+        "event_batch",
+        "event_pending",
+        "event_ring",
+        "page",
+    }
+)
+
+_ABOVE_ZERO = frozenset({"agent_seconds"})
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,9 +36,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     page: int = 1_000
     """Records in one page of a list."""
     batch: int = 10_000
-    """Messages in one call of `extend`."""
+    """Messages in one call of `extend`, agents in one of `create_all`."""
     tags: int = 100
-    """Tags of one session."""
+    """Tags of one session, traits of an agent, tools of a workspace."""
     context_messages: int = 50
     """Messages of a context, where neither the call nor the session says how many."""
     session_messages: int = 10_000
@@ -51,6 +64,22 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """One event's data; of longer data its first characters are kept."""
     revert: int = 100_000
     """Rows that one `revert` puts back, makes again or takes away."""
+    agent_seconds: float = 30.0
+    """Seconds after which an agent is stale whose process gives no sign of life."""
+    workspace_seconds: float = 86_400.0
+    """Seconds after which a workspace is stale that nobody uses."""
+    state_seconds: float = 2.0
+    """Seconds within which a section's change is saved."""
+    state_unsaved: int = 10_000_000
+    """Bytes of sections' changes that are not saved; past it a change waits as well."""
+    checkpoints: int = 5
+    """Checkpoints of one owner that are kept, the newest."""
+    checkpoint_parts: int = 100
+    """Participants of one owner in one process."""
+    composition_bytes: int = 1_000_000
+    """One file of a composition; a larger one is told of, and not read."""
+    compositions: int = 100_000
+    """Files of one folder of the index."""
 
 
 _USUAL = Limits()
@@ -72,6 +101,10 @@ def limits_of(value: object) -> Limits:
         least = 1 if name in _AT_LEAST_ONE else 0
         if not limit >= least:
             raise WrongType(f"limits.{name}: {least} or more is wanted, not {limit}")
+        if name in _ABOVE_ZERO and not limit > 0:
+            raise WrongType(f"limits.{name}: more than 0 is wanted, not {limit}")
+        if whole and limit > _MOST:
+            raise WrongType(f"limits.{name}: {limit:,} is more than {_MOST:,}")
         if not whole and limit > _LONGEST_SECONDS:
             raise WrongType(f"limits.{name}: {limit} is more than 100 years")
     return value

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from holdfast import edges
 from holdfast.clock import Clock, SystemClock
+from holdfast.config.records import Config
 from holdfast.core import Core
 from holdfast.declared import registry
 from holdfast.engine import Options, Terms
 from holdfast.errors import WrongType
 from holdfast.limits import Limits, limits_of
+from holdfast.runtime.last_words import listen
 from holdfast.store import Store
 from holdfast.targets import migration_script
 
@@ -28,12 +30,12 @@ Migrate = Literal["auto", "check"]
 
 
 def open(
-    target: str | os.PathLike[str] | None = None,
+    target: str | os.PathLike[str] | Config | None = None,
     *,
-    owner: str = "",
-    durability: Durability = "power-loss",
+    owner: str | None = None,
+    durability: Durability | None = None,
     read_only: bool = False,
-    migrate: Migrate = "auto",
+    migrate: Migrate | None = None,
     clock: Clock | None = None,
     limits: Limits | None = None,
 ) -> Store:
@@ -41,24 +43,26 @@ def open(
 
     `target` is a path, `sqlite:///path`, `:memory:`, or `postgresql://…`; None stands
     for the environment variable `HOLDFAST_STORE`, or else `holdfast.db` in this folder.
-    With durability "power-loss" every commit is synced to disk before it is
-    acknowledged; with "process-crash" a power cut (on a server: its crash) may take the
-    newest ones. `migrate="check"` raises `NeedsMigration` instead of bringing an older
-    store's tables up to date.
+    With durability "power-loss" (the usual one) every commit is synced to disk before
+    it is acknowledged; with "process-crash" a power cut (on a server: its crash) may
+    take the newest ones. `migrate="check"` raises `NeedsMigration` instead of bringing
+    an older store's tables up to date. A `Config` says all of these, as far as they
+    are not given here.
 
     Raises `CannotOpen`, `NotAStore`, `TooNew`, `NeedsMigration`, `Busy`, `WrongType`.
     """
     core, terms = _core(target, owner, durability, read_only, migrate, clock, limits)
+    listen()
     return Store(core, terms)
 
 
 def aopen(
-    target: str | os.PathLike[str] | None = None,
+    target: str | os.PathLike[str] | Config | None = None,
     *,
-    owner: str = "",
-    durability: Durability = "power-loss",
+    owner: str | None = None,
+    durability: Durability | None = None,
     read_only: bool = False,
-    migrate: Migrate = "auto",
+    migrate: Migrate | None = None,
     clock: Clock | None = None,
     limits: Limits | None = None,
 ) -> "Opening":
@@ -109,22 +113,33 @@ class Opening(Awaitable["AsyncStore"]):
 
         from holdfast.astore import AsyncStore  # noqa: PLC0415
 
-        return AsyncStore(*await asyncio.to_thread(_core, *self._options))
+        opened = await asyncio.to_thread(_core, *self._options)
+        listen()
+        return AsyncStore(*opened)
 
 
 def _core(
-    target: str | os.PathLike[str] | None,
-    owner: str,
-    durability: str,
+    target: str | os.PathLike[str] | Config | None,
+    owner: str | None,
+    durability: str | None,
     read_only: bool,
-    migrate: str,
+    migrate: str | None,
     clock: Clock | None,
     limits: Limits | None,
 ) -> tuple[Core, Terms]:
+    if isinstance(target, Config):
+        told = target.store
+        target = told.target.reveal()
+        owner = told.owner if owner is None else owner
+        durability = told.durability if durability is None else durability
+        migrate = told.migrate if migrate is None else migrate
+        limits = told.limits if limits is None else limits
     if target is None:
         target = os.environ.get(_VARIABLE) or _DEFAULT
     if not isinstance(target, (str, os.PathLike)):
         raise edges.wrong_type("target", "a path or a URL", target)
+    durability = "power-loss" if durability is None else durability
+    migrate = "auto" if migrate is None else migrate
     _choice("durability", durability, ("power-loss", "process-crash"))
     _choice("migrate", migrate, ("auto", "check"))
     options = Options(
@@ -134,7 +149,7 @@ def _core(
         limits=limits_of(limits),
         clock=clock or SystemClock(),
     )
-    terms = Terms(owner=edges.owner_of(owner))
+    terms = Terms(owner=edges.owner_of("" if owner is None else owner))
     return Core(os.fspath(target), registry(), options), terms
 
 

@@ -1,15 +1,18 @@
-"""Provided: the functions that this process brings to a store.
+"""Provided: what this process brings to a store, functions above all.
 
 Answers for: guards and effects of machines, by their names, and what a definition was
-compiled to.
+compiled to; where sections are found that are held in memory.
 Leaves to others: when they are called (`kinds/machine_steps`, `runtime/worker`).
 Always holds: nothing of it is stored, and each open store has its own.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from holdfast.errors import Refused
+
+if TYPE_CHECKING:
+    from holdfast.sections.unsaved import Unsaved
 
 Guard: TypeAlias = Callable[[dict[str, Any], Any], object]
 """Whether a transition may be made: of a machine's context and the event's payload."""
@@ -23,6 +26,8 @@ class Provided:
     def __init__(self) -> None:
         self.effects: dict[str, Effect] = {}
         self.compiled: dict[str, Any] = {}
+        self.unsaved: Unsaved | None = None
+        """The sections of this open store, once somebody uses any."""
         self._guards: dict[tuple[str, str], dict[str, Guard]] = {}
 
     @property

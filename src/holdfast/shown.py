@@ -14,18 +14,28 @@ from holdfast import edges
 from holdfast.changes import Change
 from holdfast.contract import Kind
 from holdfast.journal import Journal, names_of, refuse_across, refuse_past
+from holdfast.kinds.agents import Agents
+from holdfast.kinds.checkpoints import Checkpoints
 from holdfast.kinds.events import Events
 from holdfast.kinds.inbox import Inbox
+from holdfast.kinds.index import Index
 from holdfast.kinds.jobs import Jobs
 from holdfast.kinds.observations import Observations
 from holdfast.kinds.sessions import Sessions
+from holdfast.kinds.state import State
 from holdfast.kinds.tasks import Tasks
+from holdfast.kinds.toolsets import Toolsets
 from holdfast.retention import JournalStats, Policy, Reach, kept
 from holdfast.runtime.admission import SessionsReport
+from holdfast.runtime.agents import StoreAgents
+from holdfast.runtime.cache.overviews import OverviewedSessions
+from holdfast.runtime.cache.toolsets import StoreToolsets
+from holdfast.runtime.checkpoints.shown import StoreCheckpoints
 from holdfast.runtime.eventing import StoreEvents
 from holdfast.runtime.exporting import ExportReport, Place, export_sessions
 from holdfast.runtime.following import Follower, follow
 from holdfast.runtime.importing import import_sessions
+from holdfast.runtime.indexing import StoreIndex
 from holdfast.runtime.observing import StoreObservations
 from holdfast.runtime.processing import (
     HANDLER_SECONDS,
@@ -35,6 +45,7 @@ from holdfast.runtime.processing import (
 )
 from holdfast.runtime.replying import Reply, replying
 from holdfast.runtime.results import result
+from holdfast.runtime.stating import StoreState
 from holdfast.runtime.talking import Draft, Talk
 from holdfast.runtime.working import Work, work
 from holdfast.searching.hits import Hit
@@ -58,12 +69,17 @@ def shown(kind: type[Kind]) -> type[Any]:
 def _make(kind: type[Kind]) -> type[Any]:
     more: dict[type[Kind], type[Any]] = {
         Sessions: StoreSessions,
+        Agents: StoreAgents,
+        Checkpoints: StoreCheckpoints,
         Events: StoreEvents,
         Inbox: StoreInbox,
+        Index: StoreIndex,
         Jobs: StoreJobs,
         Tasks: StoreTasks,
         Journal: StoreJournal,
         Observations: StoreObservations,
+        Toolsets: StoreToolsets,
+        State: StoreState,
     }
     for plain, ours in more.items():
         if issubclass(kind, ours):
@@ -74,7 +90,7 @@ def _make(kind: type[Kind]) -> type[Any]:
     return kind
 
 
-class StoreSessions(Sessions):
+class StoreSessions(OverviewedSessions):
     """Sessions as a store shows them: with what spans many transactions."""
 
     _target: "Store"

@@ -29,14 +29,21 @@ from holdfast.kinds.leases import Lease, Leases
 from holdfast.kinds.machines import Machines
 from holdfast.kinds.schedules import Schedules
 from holdfast.kinds.threads import Threads
+from holdfast.kinds.workspaces import Workspaces
 from holdfast.page import Page
 from holdfast.reverting import Reverted
+from holdfast.runtime.agents import StoreAgents
+from holdfast.runtime.agents_crew import end_crew
+from holdfast.runtime.cache.toolsets import StoreToolsets
+from holdfast.runtime.checkpoints.shown import StoreCheckpoints
 from holdfast.runtime.consulting import carry_out, consulting, rebuilding
 from holdfast.runtime.eventing import StoreEvents
 from holdfast.runtime.feeding import end_feed
+from holdfast.runtime.indexing import StoreIndex
 from holdfast.runtime.leasing import HeldLease, held
 from holdfast.runtime.observing import StoreObservations
 from holdfast.runtime.queries import query, record_query
+from holdfast.runtime.stating import StoreState
 from holdfast.runtime.watching import Watched, watch
 from holdfast.searching.asking import searching
 from holdfast.searching.hits import Hit
@@ -64,21 +71,27 @@ class Store:
 
     Open one with `holdfast.open`; close it with `close`, or use it as a context
     manager. Every kind is an attribute: `sessions`, `tasks`, `machines`, `inbox`,
-    `items`, `jobs`, `schedules`, `observations`, `threads`, `leases`, `journal`, and
-    those declared with `holdfast.kind`.
+    `items`, `jobs`, `schedules`, `observations`, `checkpoints`, `threads`, `leases`,
+    `state`, `index`, `toolsets`, `journal`, and those declared with `holdfast.kind`.
     """
 
     sessions: StoreSessions
     tasks: StoreTasks
+    agents: StoreAgents
+    checkpoints: StoreCheckpoints
     events: StoreEvents
     inbox: StoreInbox
+    index: StoreIndex
     items: Items
     jobs: StoreJobs
     machines: Machines
     observations: StoreObservations
     schedules: Schedules
+    state: StoreState
     threads: Threads
+    toolsets: StoreToolsets
     leases: Leases
+    workspaces: Workspaces
     journal: StoreJournal
 
     def __init__(self, core: Core, terms: Terms) -> None:
@@ -213,6 +226,8 @@ class Store:
         """
         terms = self._core.terms(self._terms, actor, cause)
         unit = self._core.reverting(terms, moment, kinds, ids)
+        if self.state.is_dirty():
+            self.state.flush()
         return self._core.engine.write(unit)
 
     def on(
@@ -403,6 +418,7 @@ class Store:
         if self._core.events.amid:
             Thread(target=self.close, name="holdfast-closing").start()
             return
+        end_crew(self._core)
         self._core.engine.close()
         end_feed(self._core)
 

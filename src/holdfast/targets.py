@@ -37,6 +37,13 @@ def open_engine(target: str, parts: tuple[Part, ...], options: Options) -> Engin
     return engine
 
 
+def schemes() -> tuple[str, ...]:
+    """The schemes of URLs that an engine answers to, installed packages' too."""
+    from importlib.metadata import entry_points  # noqa: PLC0415  # it loads slowly
+
+    return (*_ENGINES, *sorted(entry_points(group=_GROUP).names))
+
+
 def migration_script(
     target: str, parts: tuple[Part, ...], options: Options, role: str | None
 ) -> str:

@@ -14,8 +14,11 @@ from holdfast.engine import Transaction
 
 if TYPE_CHECKING:
     from holdfast.journal import Journal
+    from holdfast.kinds.agents import Agents
+    from holdfast.kinds.checkpoints import Checkpoints
     from holdfast.kinds.events import Events
     from holdfast.kinds.inbox import Inbox
+    from holdfast.kinds.index import Index
     from holdfast.kinds.items import Items
     from holdfast.kinds.jobs import Jobs
     from holdfast.kinds.leases import Leases
@@ -23,8 +26,11 @@ if TYPE_CHECKING:
     from holdfast.kinds.observations import Observations
     from holdfast.kinds.schedules import Schedules
     from holdfast.kinds.sessions import Sessions
+    from holdfast.kinds.state import State
     from holdfast.kinds.tasks import Tasks
     from holdfast.kinds.threads import Threads
+    from holdfast.kinds.toolsets import Toolsets
+    from holdfast.kinds.workspaces import Workspaces
 
 K = TypeVar("K", bound=Kind)
 
@@ -35,15 +41,21 @@ class OpenTransaction:
     if TYPE_CHECKING:
         sessions: Sessions
         tasks: Tasks
+        agents: Agents
+        checkpoints: Checkpoints
         events: Events
         inbox: Inbox
+        index: Index
         items: Items
         jobs: Jobs
         machines: Machines
         observations: Observations
         schedules: Schedules
+        state: State
         threads: Threads
+        toolsets: Toolsets
         leases: Leases
+        workspaces: Workspaces
         journal: Journal
 
     def __init__(self, tx: Transaction, registry: Registry) -> None:

@@ -22,6 +22,8 @@ from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 
 import holdfast
 from holdfast.cli import (
+    checkpoints,
+    config,
     copying,
     events,
     exporting,
@@ -65,6 +67,8 @@ def build() -> App:
     app.command(machines.build())
     app.command(working.worker)
     app.command(migrating.migrate)
+    app.command(checkpoints.checkpoints)
+    app.command(config.config)
     for command in look.COMMANDS:
         app.command(command)
     return app

@@ -31,6 +31,7 @@ from holdfast.errors import BadInput, CannotOpen
 from holdfast.importers.active_mirror import import_active_mirror
 from holdfast.importers.chat import ImportReport, import_chat
 from holdfast.importers.databases import is_server
+from holdfast.importers.ksi_agents import import_ksi_agents
 from holdfast.importers.openai_agents import import_openai_agents
 from holdfast.importers.report import report_of
 
@@ -71,6 +72,7 @@ def build() -> App:
     app.command(langgraph)
     app.command(openai_agents)
     app.command(adk)
+    app.command(ksi_agents)
     return app
 
 
@@ -157,6 +159,29 @@ def active_mirror(
     def bring(store: "Store", file: Path, tell: Tell) -> ImportReport:
         return import_active_mirror(store, file, zone=zone)
 
+    return _bring_all(files, bring, to, owner, report, json=json)
+
+
+def ksi_agents(
+    files: Annotated[list[Path], Parameter(help="Files of agents' identities.")],
+    /,
+    *,
+    to: To,
+    owner: Whose = "",
+    report: ReportTo = None,
+    json: Json = False,
+) -> int:
+    """Bring the identities of KSI's agents into a store.
+
+    A file is an `agent_identities.json`. Running it again adds nothing. An identity
+    that cannot be kept, or whose id another agent of the store has, is named; then the
+    exit status is 1.
+    """
+
+    def bring(store: "Store", file: Path, tell: Tell) -> ImportReport:
+        return import_ksi_agents(store, file)
+
+    _refuse_folders(files)
     return _bring_all(files, bring, to, owner, report, json=json)
 
 

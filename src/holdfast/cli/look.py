@@ -1,8 +1,9 @@
 """The commands that look at a store, and never change it.
 
-Answers for: `sessions`, `tasks`, `items`, `threads`, `check`, `guarantees`.
+Answers for: `sessions`, `tasks`, `items`, `threads`, `check`.
 Leaves to others: `show` (`showing`), `log` and `tail` (`journal`), `diff`
-(`comparing`), how records look (`records`), how errors end (`app`).
+(`comparing`), `guarantees` (`promises`), how records look (`records`), how errors end
+(`app`).
 Always holds: a store is opened read-only, and is never created by a look.
 """
 
@@ -15,7 +16,6 @@ from cyclopts import Parameter
 from rich.console import RenderableType
 from rich.text import Text
 
-from holdfast import declared
 from holdfast.cli import output, records
 from holdfast.cli.comparing import diff
 from holdfast.cli.journal import log, tail
@@ -29,6 +29,7 @@ from holdfast.cli.opening import (
     opened,
     scope,
 )
+from holdfast.cli.promises import guarantees
 from holdfast.cli.showing import show
 from holdfast.cli.standing import AsOf, head, json_head, standing
 from holdfast.kinds.session_records import SessionStatus
@@ -150,15 +151,6 @@ def check(store: Where, /, *, json: Json = False) -> int:
     )
     output.show(*counts, *problems, verdict)
     return 0 if found.ok else 1
-
-
-def guarantees(*, json: Json = False) -> None:
-    """Print what each kind of state promises."""
-    table = declared.guarantees()
-    if json:
-        output.show_json({"guarantees": table})
-    else:
-        output.show(records.guarantees(table))
 
 
 COMMANDS: tuple[Callable[..., Any], ...] = (

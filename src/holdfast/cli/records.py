@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from holdfast.cli import speech
 from holdfast.cli.layout import (
-    GAP,
     INDENT,
     LINES_OF_A_TEXT,
     STYLES,
@@ -26,7 +24,6 @@ from holdfast.cli.layout import (
     shortened,
 )
 from holdfast.cli.output import one_line, safe, when
-from holdfast.guarantees import Guarantee
 
 if TYPE_CHECKING:
     from holdfast.kinds.item_records import Item
@@ -208,24 +205,6 @@ def progress(found: "Progress | None", *, note: bool = True) -> str:
     total = "" if found.total is None else f"/{found.total:g}"
     said = f" {one_line(found.note)}" if note and found.note else ""
     return f"{found.done:g}{total}{said}"
-
-
-def guarantees(found: Iterable[Guarantee]) -> Table:
-    """What each kind of state promises."""
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
-    columns = ("kind", "promise", "acknowledged", "after a crash", "journal")
-    for name in (*columns, "in the past"):
-        table.add_column(name, header_style="bold", no_wrap=name == "kind")
-    for row in found:
-        table.add_row(
-            row.kind,
-            row.promise.value,
-            row.acknowledged,
-            row.after_a_crash,
-            "yes" if row.journalled else "no",
-            "yes" if row.in_the_past else "no",
-        )
-    return table
 
 
 def _labels(record: "Item") -> str:

@@ -75,6 +75,8 @@ class EventLog:
         self._commits = 0
         self._saved_at = 0.0
         self._ending = False
+        self.newest: object = object()
+        """The newest commit that is known here: another object after each."""
         self.endings: list[Callable[[], None]] = []
         """What is done at the end, before the engine closes."""
         engine.witness = self
@@ -95,6 +97,11 @@ class EventLog:
     def amid(self) -> bool:
         """Whether this very thread is amid writing events."""
         return self._flusher.amid
+
+    @property
+    def used(self) -> bool:
+        """Whether what is taken in is written: somebody keeps events here."""
+        return self._flusher.used
 
     @property
     def ending(self) -> bool:
@@ -168,9 +175,11 @@ class EventLog:
 
     def committed(self, tellings: Tellings) -> None:
         """A transaction was committed."""
+        self.mark()  # before whoever made it is answered
         if tellings and not self._flusher.used and not self._read_only:
             self._use()
         for terms, told in tellings:
+            told.heard(terms)
             try:
                 self._hear(terms, told)
             except NotStorable as error:  # what was committed stays so
@@ -180,6 +189,10 @@ class EventLog:
         self._commits += 1
         if time.monotonic() - self._saved_at >= _SAVED_SECONDS:
             self._saved()
+
+    def mark(self) -> None:
+        """Take note that something was committed, here or by another process."""
+        self.newest = object()
 
     def _hear(self, terms: Terms, told: Told) -> None:
         data = told.data
@@ -224,6 +237,7 @@ class EventLog:
 
     def disowned(self, why: BaseException) -> None:
         """Take in nothing more: what waits is the parent process's."""
+        self.mark()
         self.memory.disown(why)
         self._flusher.disown()
 

@@ -51,7 +51,7 @@ _OURS = frozenset(
         "state:saved",
     }
 )
-_OUR_PREFIXES = ("observation:",)
+_OUR_PREFIXES = ("checkpoint:", "lifecycle:", "observation:")
 _AGE, _BYTES = "max_age_us", "max_bytes"
 
 
@@ -81,6 +81,9 @@ class Events(Kind):
 
     name = "events"
     promise = Promise.DEBOUNCED
+    why = "what happens is told at the cost of a write to memory"
+    changed_by = "emit, and what holdfast itself does; keep"
+    exported = True
     unwritten: Sequence[Kept] = ()
     """What is in memory, and was not on disk when the transaction began."""
 

@@ -38,6 +38,9 @@ class Inbox(Kind):
 
     name = "inbox"
     promise = Promise.DURABLE
+    why = "a message is processed once and in its order, whatever dies"
+    changed_by = "deliver, and what processes: process, take, retry"
+    leased = True
     tables = (Table("inbox_message", json=("body",)),)
 
     @operation

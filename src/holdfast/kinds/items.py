@@ -65,6 +65,9 @@ class Items(Kind):
 
     name = "items"
     promise = Promise.DURABLE
+    why = "what an agent remembers outlives its conversations"
+    changed_by = "put, delete and their like; the time that an item was given"
+    leased = True
     tables = (Table("item", json=("value",), text=("value",)),)
     bookkeeping = frozenset({"updated_at", "ends_at"})
 

@@ -91,6 +91,9 @@ class Turns(Kind):
 
     name = "jobs"
     promise = Promise.DURABLE
+    why = "work that was put is done, once and in its order, whoever dies"
+    changed_by = "put, claim, complete and the like; workers, schedules"
+    leased = True
     tables = (
         Table(
             "job",

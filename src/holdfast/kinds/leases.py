@@ -41,6 +41,8 @@ class Leases(Kind):
 
     name = "leases"
     promise = Promise.DURABLE
+    why = "of one record there is one holder, across processes and restarts"
+    changed_by = "acquire, renew, release; blocks of work, workers"
     tables = (Table("lease", journalled=False),)
 
     @operation

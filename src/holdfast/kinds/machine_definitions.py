@@ -37,6 +37,9 @@ class Definitions(Kind):
 
     name = "machines"
     promise = Promise.DURABLE
+    why = "a state, its history and its effects are one, and none is done twice"
+    changed_by = "send, receive, timers, and effects that end"
+    leased = True
     tables = (
         Table("machine"),
         Table("machine_step", json=("context",), parent=("machine", "machine")),

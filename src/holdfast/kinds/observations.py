@@ -51,6 +51,9 @@ class Observations(Kind):
 
     name = "observations"
     promise = Promise.DURABLE
+    why = "who observes whom holds again after each restart"
+    changed_by = "create, update, pause, resume, delete"
+    leased = True
     tables = (Table("observation", json=("events", "conditions")),)
     bookkeeping = frozenset({"version", "updated_at"})
 

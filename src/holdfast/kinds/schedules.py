@@ -45,6 +45,9 @@ class Schedules(Kind):
 
     name = "schedules"
     promise = Promise.DURABLE
+    why = "each due time gives one job, across restarts"
+    changed_by = "put, pause, resume, delete; a worker that puts what is due"
+    leased = True
     tables = (
         Table("schedule", json=("body",)),
         Table("schedule_due", journalled=False),

@@ -20,6 +20,8 @@ from holdfast.guarantees import Promise
 from holdfast.kinds.contexts import Contexts
 from holdfast.kinds.histories import LAST
 from holdfast.kinds.mark_reverts import MarkReverts
+from holdfast.kinds.overview_records import Overview
+from holdfast.kinds.overviews import Overviews
 from holdfast.kinds.rendering import AnyForm, Form, rendered, rendered_json
 from holdfast.kinds.replies import Replies
 from holdfast.kinds.session_records import (
@@ -33,11 +35,15 @@ from holdfast.kinds.sightings import Sightings
 from holdfast.page import Page, cursor_of, place_of
 
 
-class Sessions(MarkReverts, Contexts, Replies, Sightings):
+class Sessions(MarkReverts, Contexts, Replies, Sightings, Overviews):
     """Conversations; each call is a transaction of its own, or part of an open one."""
 
     name = "sessions"
     promise = Promise.DURABLE
+    why = "a conversation is the work itself, and nobody can say it again"
+    changed_by = "create, append, fork, reply, compact and their like"
+    exported = True
+    leased = True
     tables = (
         Table(
             "session",
@@ -242,6 +248,28 @@ class Sessions(MarkReverts, Contexts, Replies, Sightings):
             rows = self.tx.all("session_list", **values)
         more = len(rows) > limit and cursor_of(rows[limit - 1][3], rows[limit - 1][0])
         return Page(map(session_of, rows[:limit]), more or None)
+
+    @query
+    def overviews(
+        self,
+        *,
+        status: AnyStatus | None = None,
+        tag: Id | None = None,
+        parent: Id | None = None,
+        created_before: Time | None = None,
+        limit: PageSize = 20,
+        cursor: str | None = None,
+    ) -> Page[Overview]:
+        """Overviews of sessions, newest first, as `list` gives those."""
+        found = self.list(
+            status=status,
+            tag=tag,
+            parent=parent,
+            created_before=created_before,
+            limit=limit,
+            cursor=cursor,
+        )
+        return Page([self.seen_at_once(one.id) for one in found], found.cursor)
 
     @operation
     def close(self, id: Id) -> Session:

@@ -42,6 +42,9 @@ class Tasks(Kind):
 
     name = "tasks"
     promise = Promise.DURABLE
+    why = "what was agreed on, and how far it is, is not asked for twice"
+    changed_by = "create, and each move: start, complete, fail, cancel"
+    leased = True
     tables = (
         Table(
             "task",

@@ -52,6 +52,9 @@ class Threads(Kind):
 
     name = "threads"
     promise = Promise.DURABLE
+    why = "a graph goes on from its last step, and does none twice"
+    changed_by = "a framework's checkpointer: put, put_writes, prune"
+    leased = False
     tables = (
         Table("thread"),
         Table(

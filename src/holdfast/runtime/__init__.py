@@ -4,14 +4,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from holdfast.runtime.bus import Bus
+    from holdfast.runtime.cache import Cache
+    from holdfast.runtime.lifecycle import Lifecycle
+    from holdfast.runtime.requests import AsyncRequests, Requests
 
-__all__ = ["Bus"]
+__all__ = ["AsyncRequests", "Bus", "Cache", "Lifecycle", "Requests"]
+_WHERE = {
+    "AsyncRequests": "requests",
+    "Bus": "bus",
+    "Cache": "cache",
+    "Lifecycle": "lifecycle",
+    "Requests": "requests",
+}
+"""The module of each name, which is loaded for those who ask for it."""
 
 
 def __getattr__(name: str) -> object:
-    """Load the bus for those who ask for it."""
-    if name == "Bus":
-        from holdfast.runtime.bus import Bus  # noqa: PLC0415  # as said
+    """Load what somebody asks for."""
+    if name in _WHERE:
+        from importlib import import_module  # noqa: PLC0415  # as said
 
-        return Bus
+        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,8 +24,9 @@ class Daemons:
     one, where the next is at hand and another thread on its way that would see to it.
     """
 
-    def __init__(self, hand_in: Callable[[], None]) -> None:
+    def __init__(self, hand_in: Callable[[], None], name: str = _NAME) -> None:
         self._hand_in = hand_in
+        self._name = name
         self._calls: deque[Callable[[], None]] = deque()
         self._changed = threading.Condition()
         self._idle = 0
@@ -57,13 +58,13 @@ class Daemons:
         """Have one more thread come, if there is something for it to do."""
         if not self._calls or self._waking:
             return
-        self._waking = True
         if self._idle:
             self._changed.notify()
         else:
-            thread = threading.Thread(target=self._serve, name=_NAME, daemon=True)
+            thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+            thread.start()  # or not, where the interpreter ends
             self._resting.add(thread)
-            thread.start()
+        self._waking = True
 
     def _serve(self) -> None:
         while (call := self._next()) is not None:

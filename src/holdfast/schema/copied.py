@@ -196,6 +196,11 @@ on conflict (kind, no) do nothing
 insert into leftover (kind, no, below)
 select 'tasks', g.task, max(g.position) + 1 from task_log g
 where (select t.no from task t where t.no = g.task) is null group by g.task
+-- copy_unswept_agents --
+-- Remember links whose agent is gone.
+insert into leftover (kind, no, below)
+select 'agents', l.agent, 1 from agent_link l
+where (select a.no from agent a where a.no = l.agent) is null group by l.agent
 -- copy_unswept_threads --
 -- Remember checkpoints and values whose thread is gone.
 insert into leftover (kind, no, below)

@@ -23,7 +23,7 @@ ELSEWHERE = 2**39
 """Rows made on PostgreSQL are numbered from here on. Numbers of those made on SQLite,
 which are places in a journal, never come there, so that a store can be copied either
 way; and they fit into the 40 bits that an id has for them."""
-VERSION = 7
+VERSION = 8
 """The version of the tables that this holdfast keeps."""
 READS_FROM = 1
 """The oldest version whose readers may use a store of ours."""

@@ -380,6 +380,12 @@ from message m
 where m.session = :session and m.position >= :start and m.position < :before
 order by m.position limit :limit
 
+-- message_said --
+-- Who said messages of a line, from one position to before another, oldest first.
+select m.position, m.role, m.metadata from message m
+where m.session = :session and m.position >= :start and m.position < :before
+order by m.position limit :limit
+
 -- message_pop --
 -- Delete the message at one position.
 delete from message where session = :session and position = :position

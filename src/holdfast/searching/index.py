@@ -25,6 +25,8 @@ class SearchIndex(Derived):
     """The words of every column that is declared to have text."""
 
     name = "search"
+    why = "words are found without a look at every row"
+    keeps_the_past = True
     sql: ClassVar[str] = shipped("search")
     instead: ClassVar[Mapping[str, str]] = {
         "postgres": shipped("postgres/making/search")

@@ -10,6 +10,12 @@ delete from message where no = any (array(
 delete from task_log where no = any (array(
     select no from task_log where task = :task order by position limit :limit))
 
+-- agent_link_sweep --
+-- Delete some links of an agent that was deleted, in their order.
+delete from agent_link where no = any (array(
+    select l.no from agent_link l where l.agent = :agent
+    order by l.created_at, l.no limit :limit))
+
 -- item_sweep --
 -- Delete some items that are past their time.
 delete from item where no = any (array(

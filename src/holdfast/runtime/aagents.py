@@ -1,0 +1,189 @@
+"""Agents as an async store shows them: the same calls, awaited.
+
+Answers for: running and stopping agents on an event loop; factories that are awaited.
+Leaves to others: what it does (`agents`), the life of a crew (`agents_crew`).
+Always holds: a task that waits for an agent to be made, and is cancelled, breaks off
+nobody else's.
+"""
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from holdfast import edges
+from holdfast.afaces import AsyncAgents
+from holdfast.errors import HoldfastError
+from holdfast.journal import refuse_past
+from holdfast.kinds.agent_records import Agent
+from holdfast.runtime.agents import check_callables
+from holdfast.runtime.agents_crew import (
+    Crew,
+    Ended,
+    Flight,
+    Key,
+    RunningAgent,
+    crew_of,
+    making,
+)
+
+if TYPE_CHECKING:
+    from holdfast.astore import AsyncStore
+
+T = TypeVar("T")
+_ending: set[asyncio.Task[Any]] = set()
+"""What is called at agents' ends; the event loop alone would let it be collected."""
+
+
+class AsyncStoreAgents(AsyncAgents):
+    """Agents as an async store shows them: with those that live in this process."""
+
+    _target: "AsyncStore"
+
+    async def run(
+        self,
+        id: str,
+        factory: Callable[[Agent], T | Awaitable[T]],
+        *,
+        ended: Ended | None = None,
+    ) -> RunningAgent[T]:
+        """As `store.agents.run`; what `factory` and `ended` give is awaited.
+
+        `ended` is called on this event loop.
+        """
+        crew, key = self._crew, self._key(id)
+        check_callables(factory, ended)
+        loop = asyncio.get_running_loop()
+        while True:
+            there, flight, mine = crew.board(key, loop)
+            if there is not None:
+                if not there.stale:
+                    return there
+                await asyncio.to_thread(crew.beat, key[0])
+                if crew.living(key) is there:
+                    return there
+                continue
+            assert flight is not None
+            if mine:
+                return await self._make(crew, key, flight, factory, ended)
+            waited = asyncio.wrap_future(flight.outcome)
+            if (made := await asyncio.shield(waited)) is not None:
+                return made
+
+    async def running(self, id: str) -> RunningAgent[Any] | None:
+        """As `store.agents.running`."""
+        return self._crew.living(self._key(id))
+
+    async def crew(self) -> tuple[RunningAgent[Any], ...]:
+        """As `store.agents.crew`."""
+        return self._crew.of_owner(self._target.owner)
+
+    async def stop(self, id: str) -> bool:
+        """As `store.agents.stop`."""
+        gone = self._crew.leave(self._key(id))
+        if gone is None:
+            return False
+        ended, gone.ended = gone.ended, None
+        try:
+            if ended is not None:
+                await _called(ended, gone)
+        finally:
+            await self.release(id, fence=gone.fence)
+        return True
+
+    async def _make(
+        self,
+        crew: Crew,
+        key: Key,
+        flight: Flight,
+        factory: Callable[[Agent], T | Awaitable[T]],
+        ended: Ended | None,
+    ) -> RunningAgent[T]:
+        """Make an agent that nobody else makes."""
+        reset = making.set(making.get() | {flight})
+        try:
+            run = await to_its_end(
+                self.claim(
+                    key[1], holder=crew.holder, seconds=crew.seconds, place=crew.place
+                )
+            )
+            agent = await self.get(key[1])
+            object = await _called(factory, agent)
+            made = RunningAgent(agent, cast("T", object), run, crew)
+            made.ended, made.loop = ended, flight.loop
+            crew.arrive(key, flight, made)
+        except BaseException as error:
+            try:
+                await to_its_end(self._give_back(crew, key))
+            finally:
+                crew.crash(key, flight, error)
+            raise
+        finally:
+            making.reset(reset)
+        return made
+
+    async def _give_back(self, crew: Crew, key: Key) -> None:
+        """Give back an agent that was not made; if that cannot be, it becomes stale."""
+        unit = crew.unit(key[0], crew.give_back(key[1]))
+        future = unit.awaited(asyncio.get_running_loop())
+        with contextlib.suppress(HoldfastError):
+            crew.core.engine.post(unit)
+            await future
+
+    def _key(self, id: str) -> Key:
+        return self._target.owner, edges.id_of(id, "id")
+
+    @property
+    def _crew(self) -> Crew:
+        """The crew of a store that is no look at the past."""
+        core = self._target._core  # noqa: SLF001
+        core.refuse_inside("a call about agents that live")
+        refuse_past(self._target._terms.moment)  # noqa: SLF001
+        return crew_of(core)
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """What work gives, which goes on to its end if who waits for it is cancelled."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # it was looked at
+        raise cancelled
+    return task.result()
+
+
+async def _called(function: Callable[[Any], Any], given: object) -> Any:
+    """What a function gives, awaited if it has to be."""
+    found = function(given)
+    return await found if inspect.isawaitable(found) else found
+
+
+def ended_on(
+    loop: asyncio.AbstractEventLoop,
+    ended: Ended,
+    one: RunningAgent[Any],
+    seconds: float,
+) -> None:
+    """Have an event loop call what is called at an agent's end, and wait so long.
+
+    On that loop itself it is called soon, and not waited for.
+    """
+    if asyncio._get_running_loop() is loop:  # noqa: SLF001
+        task = loop.create_task(_called(ended, one))
+        _ending.add(task)
+        task.add_done_callback(_ending.discard)
+        return
+    try:
+        asyncio.run_coroutine_threadsafe(_called(ended, one), loop).result(seconds)
+    except TimeoutError:
+        raise TimeoutError(
+            f"what is called at the end of agent {one.id!r} took over {seconds:g} s, "
+            "and is not waited for any more"
+        ) from None

@@ -1,0 +1,156 @@
+"""Unsaved: every section that one open store holds in memory.
+
+Answers for: finding a section, taking changes in, what of all of them is not saved;
+one thread at a time, for as long as a look at memory takes.
+Leaves to others: what one section is (`memory`), when it is saved (`runtime/saving`).
+Always holds: a section with changes that are not saved is never let go of; of the
+others, those that were used last are held.
+"""
+
+import itertools
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from holdfast.codec import Document
+from holdfast.sections.memory import Looked, Memory, Stamp, Taken, Written
+from holdfast.sections.merging import Change
+
+_HELD = 1_000
+"""Sections that are held, if all of them are saved."""
+
+
+class Unsaved:
+    """The sections of one open store, by owner and name."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._of: OrderedDict[tuple[str, str], Memory] = OrderedDict()
+        self.size = 0
+        """About how many bytes of changes are not saved."""
+
+    # Changes.
+
+    def change(self, owner: str, section: str, changes: Mapping[str, Change]) -> None:
+        """Take changes in, by key."""
+        with self._mutex:
+            memory = self._memory(owner, section)
+            before = memory.size
+            for key, change in changes.items():
+                memory.add(next(self._numbers), key, change)
+            self.size += memory.size - before
+
+    def take(self, owner: str, section: str, after: int, *, reads: bool) -> Taken:
+        """The changes of a section that are not saved, for a transaction.
+
+        One that writes them says so in `written`, once it is committed; what it has
+        taken before, up to `after`, it is not given again.
+        """
+        with self._mutex:
+            memory = self._of.get((owner, section))
+            return (
+                Taken({}, after) if memory is None else memory.take(after, reads=reads)
+            )
+
+    def written(self, owner: str, section: str, told: Written) -> None:
+        """A transaction was committed that wrote to a section."""
+        with self._mutex:
+            memory = self._of.get((owner, section))
+            if memory is not None:
+                before = memory.size
+                memory.written(told)
+                self.size += memory.size - before
+
+    def settle(self, owner: str, section: str) -> None:
+        """Note that no transaction is about to write what a section's last one took."""
+        with self._mutex:
+            memory = self._memory(owner, section)
+            before = memory.size
+            memory.settle()
+            self.size += memory.size - before
+
+    def dirty(
+        self, owner: str | None = None, section: str | None = None
+    ) -> list[tuple[str, str]]:
+        """The sections with changes that are not saved: all, an owner's, or one."""
+        with self._mutex:
+            return [
+                known
+                for known, memory in self._of.items()
+                if memory.dirty
+                and owner in {None, known[0]}
+                and section in {None, known[1]}
+            ]
+
+    def is_dirty(self, owner: str, section: str) -> bool:
+        """Whether a section has changes that are not saved."""
+        memory = self._of.get((owner, section))
+        return memory is not None and memory.dirty
+
+    def keys_unsaved(self) -> int:
+        """How many keys have changes that are not saved."""
+        with self._mutex:
+            return sum(memory.unsaved for memory in self._of.values())
+
+    # What is there.
+
+    def value(self, owner: str, section: str, key: str) -> Document | None:
+        """What a key has; None for nothing."""
+        with self._mutex:
+            return self._memory(owner, section).value(key)
+
+    def values(self, owner: str, section: str) -> dict[str, Document]:
+        """What every key of a section has."""
+        with self._mutex:
+            return self._memory(owner, section).values()
+
+    def look_due(
+        self, owner: str, section: str, seconds: float | None
+    ) -> tuple[int, Stamp | None, bool] | None:
+        """Whether the store is to be looked at first: what is known, and since when.
+
+        After so many seconds it is (None: only where it is certain that there is
+        something new). The last of the three says whether anything is known at all.
+        """
+        with self._mutex:
+            memory = self._memory(owner, section)
+            due = not memory.loaded or memory.stale
+            if seconds is not None:
+                due = due or time.monotonic() - memory.looked_at >= seconds
+            return (memory.epoch, memory.stamp, memory.loaded) if due else None
+
+    def looked(self, owner: str, section: str, look: Looked) -> None:
+        """Take over what a look at the store has found."""
+        with self._mutex:
+            self._memory(owner, section).adopt(look, time.monotonic())
+
+    def unseen(self, owner: str, section: str) -> None:
+        """Go on with what is known: the store cannot be looked at for now."""
+        with self._mutex:
+            self._memory(owner, section).looked_at = time.monotonic()
+
+    def _memory(self, owner: str, section: str) -> Memory:
+        """A section; the one that was used longest ago goes, if there are many."""
+        known = owner, section
+        memory = self._of.get(known)
+        if memory is None:
+            if len(self._of) >= _HELD:
+                self._make_room()
+            memory = self._of[known] = Memory(next(self._numbers))
+        else:
+            self._of.move_to_end(known)
+        return memory
+
+    def _make_room(self) -> None:
+        """Let go of the section that was used longest ago, of those that are saved."""
+        saved = (known for known, memory in self._of.items() if not memory.dirty)
+        if (oldest := next(saved, None)) is not None:
+            del self._of[oldest]
+
+    def _forget_all(self) -> None:
+        """In a process that was forked: what is unsaved is the parent's to save."""
+        self._mutex = threading.RLock()
+        self._of = OrderedDict()
+        self.size = 0

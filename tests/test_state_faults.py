@@ -1,0 +1,667 @@
+"""What goes wrong around sections: what was set is kept, for all but a stated time.
+
+The faults of the one that came before, each by its name: "a reader sees nothing, loads
+defaults, and the next write wipes everything", "a value that cannot be written leaves
+half a file", "the timer dies with the process", "an outside change is loaded over
+unsaved changes". Then what happens to everyone: a kill, a signal, a full disk, a server
+that is away, a fork, many at once.
+"""
+
+import asyncio
+import itertools
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import apsw
+import psutil
+import pytest
+
+import holdfast
+from broken_disk import BrokenDisk
+from conftest import ENGINES, place_on, store_on
+from holdfast.errors import Closed, StorageFull
+from holdfast.runtime import last_words, saving
+from holdfast.runtime.saving import saver_of
+from killing import Worker
+from postgres import Server, until
+
+on_each = pytest.mark.parametrize("engine", ENGINES)
+on_both = pytest.mark.parametrize("engine", ["file", "postgres"])
+CALM = holdfast.Limits(state_seconds=3_600)
+AT_ONCE = holdfast.Limits(state_seconds=0.02)
+
+
+def kept(target, section="jobs"):
+    with holdfast.open(target) as store:
+        assert store.check().problems == ()
+        return store.state.as_dict(section)
+
+
+def saved(store, section="jobs"):
+    """What the store has, with nothing of what is in memory."""
+    terms = holdfast.engine.Terms()
+    unit = store._core.unit(
+        lambda tx: holdfast.kinds.state.State(tx).as_dict(section), terms
+    )
+    return store._core.engine.read(unit)
+
+
+# "The timer dies with the process": saved within the stated time, by itself.
+
+
+@on_each
+def test_what_is_set_is_saved_by_itself(tmp_path, engine):
+    with (
+        store_on(engine, tmp_path) as target,
+        holdfast.open(target, limits=AT_ONCE) as store,
+    ):
+        jobs = store.state.section("jobs")
+        for number in range(5):
+            jobs.set("a", number)
+            until(lambda: not jobs.is_dirty)
+            assert saved(store) == {"a": number}
+        assert len(store.events.recent("autosave:triggered")) >= 5
+
+
+def test_what_is_set_is_on_disk_within_the_stated_time(path):
+    limits = holdfast.Limits(state_seconds=3.0)
+    with holdfast.open(path, limits=limits) as store, holdfast.open(path) as other:
+        began = time.monotonic()
+        store.state.set("jobs", "a", 1)
+        until(lambda: other.state.get("jobs", "a") == 1)
+        assert limits.state_seconds / 2 <= time.monotonic() - began
+        assert time.monotonic() - began <= limits.state_seconds
+
+
+def test_an_event_loop_that_ends_takes_nothing_with_it(path):
+    async def sets():
+        store = await holdfast.aopen(path, limits=AT_ONCE)
+        await store.state.set("jobs", "a", 1)
+        return store
+
+    store = asyncio.run(sets()).sync
+    until(lambda: not store.state.is_dirty())
+    assert saved(store) == {"a": 1}
+    store.close()
+
+
+@on_both
+def test_after_kill_9_at_most_the_stated_time_is_lost(tmp_path, engine):
+    """Each change says when it was made; the last is made right before the kill."""
+    limits = holdfast.Limits(state_seconds=1.0)
+    lost = []
+    for seed in range(4):
+        with place_on(engine, tmp_path / str(seed)) as target:
+            if engine == "file":
+                (tmp_path / str(seed)).mkdir()
+
+            def sets(say, target=target):
+                with holdfast.open(target, limits=limits) as store:
+                    while True:
+                        now = time.monotonic()
+                        store.state.set("jobs", "at", now)
+                        store.state.set(f"s{now}"[-1], "at", now)
+                        say(f"{now}")
+
+            worker = Worker(sets)
+            try:
+                worker.wait_for(1)
+                began = float(worker.lines[0])
+                run_for = 1.2 + random.Random(seed).random()
+                while time.monotonic() - began < run_for:
+                    worker.wait_for(len(worker.lines) + 1)
+                last = float(worker.kill()[-1])
+            finally:
+                worker.close()
+            lost.append(last - kept(target)["at"])
+    assert max(lost) <= limits.state_seconds
+    assert max(lost) > 0.01  # it was not saved each time
+
+
+SETS = """
+    import os, signal, sys, threading, time
+    import holdfast
+
+    path, how = sys.argv[1:]
+    limits = holdfast.Limits(state_seconds=3_600)
+
+    def earlier(number, frame):
+        print("earlier", number, flush=True)
+        sys.exit(7)
+
+    if how == "chained":
+        signal.signal(signal.SIGTERM, earlier)
+    if how == "ignored":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    store = holdfast.open(path, limits=limits)
+    jobs = store.state.section("jobs")
+
+    def sets():
+        jobs.set("a", 1)
+
+    if how in {"thread", "nobody waits"}:
+        thread = threading.Thread(target=sets)
+        thread.start()
+        thread.join()
+    else:
+        sets()
+    if how == "forked":
+        if (child := os.fork()) == 0:
+            print("ready", flush=True)
+            time.sleep(60)
+        _, status = os.waitpid(child, 0)
+        assert os.WTERMSIG(status) == signal.SIGTERM, status
+        print(jobs.is_dirty, flush=True)
+        os._exit(5)
+    if how == "amid":
+        with store.transaction(timeout_seconds=60) as tx:
+            tx.tasks.create("something")
+            print("ready", flush=True)
+            until = time.monotonic() + 0.5
+            while time.monotonic() < until:
+                pass
+        threading.Event().wait()
+    print("ready", flush=True)
+    if how == "ends":
+        sys.exit()
+    if how == "raises":
+        raise ZeroDivisionError
+    if how == "nobody waits":
+        threading.Thread(target=threading.Event().wait).start()
+    elif how == "ignored":
+        sys.stdin.readline()
+    else:
+        threading.Event().wait()
+"""
+
+
+def program(path, how, text=SETS):
+    """A program that sets something, and is at work then."""
+    made = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(text), path, how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert made.stdout.readline() == "ready\n", made.stderr.read()
+    return made
+
+
+def ended(made):
+    said, wrong = made.communicate(timeout=60)
+    return made.returncode, said, wrong
+
+
+@pytest.mark.parametrize("how", ["main", "thread", "nobody waits", "amid"])
+def test_sigterm_saves_and_ends_the_process_as_it_would_have(path, how):
+    made = program(path, how)
+    made.send_signal(signal.SIGTERM)
+    assert ended(made)[0] == -signal.SIGTERM
+    assert kept(path) == {"a": 1}
+
+
+def test_who_handled_sigterm_before_is_called_when_all_is_saved(path):
+    made = program(path, "chained")
+    made.send_signal(signal.SIGTERM)
+    assert ended(made)[:2] == (7, f"earlier {signal.SIGTERM:d}\n")
+    assert kept(path) == {"a": 1}
+
+
+def test_a_process_that_ignores_sigterm_goes_on_ignoring_it(path):
+    made = program(path, "ignored")
+    made.send_signal(signal.SIGTERM)
+    made.stdin.write("on\n")
+    assert ended(made)[0] == 0
+    assert kept(path) == {"a": 1}
+
+
+def test_a_child_that_was_forked_ends_by_sigterm_and_saves_nothing(path):
+    made = program(path, "forked")
+    (child,) = children(made.pid)
+    os.kill(child, signal.SIGTERM)
+    assert ended(made)[:2] == (5, "True\n")
+    assert kept(path) == {}
+
+
+def children(pid):
+    return [one.pid for one in psutil.Process(pid).children()]
+
+
+@pytest.mark.parametrize(("how", "code"), [("ends", 0), ("raises", 1)])
+def test_an_exit_without_a_close_saves(path, how, code):
+    assert ended(program(path, how))[0] == code
+    assert kept(path) == {"a": 1}
+
+
+LOOP = """
+    import asyncio, signal, sys
+    import holdfast
+
+    path, how = sys.argv[1:]
+    told = []
+
+    async def main():
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        handle = lambda: (told.append("told"), loop.call_later(0.2, stop.set))
+        if how == "before":
+            loop.add_signal_handler(signal.SIGTERM, handle)
+        limits = holdfast.Limits(state_seconds=3_600)
+        store = await holdfast.aopen(path, limits=limits)
+        if how == "after":
+            loop.add_signal_handler(signal.SIGTERM, handle)
+        await store.state.set("jobs", "a", 1)
+        print("ready", flush=True)
+        await stop.wait()
+
+    asyncio.run(main())
+    print(told)
+"""
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_an_event_loop_is_told_of_sigterm_once(path, how):
+    made = program(path, how, LOOP)
+    made.send_signal(signal.SIGTERM)
+    assert ended(made)[:2] == (0, "['told']\n")
+    assert kept(path) == {"a": 1}
+
+
+SECOND = """
+    import signal, sys, threading, time
+    import holdfast
+    from holdfast.runtime.saving import Saver
+
+    def say(self):
+        print("saving", flush=True)
+        time.sleep(60)
+
+    Saver.say = say
+    store = holdfast.open(sys.argv[1], limits=holdfast.Limits(state_seconds=3_600))
+    store.state.set("jobs", "a", 1)
+    print("ready", flush=True)
+    threading.Event().wait()
+"""
+
+
+def test_a_second_sigterm_waits_for_nothing(path):
+    made = program(path, "", SECOND)
+    made.send_signal(signal.SIGTERM)
+    assert made.stdout.readline() == "saving\n"
+    began = time.monotonic()
+    made.send_signal(signal.SIGTERM)
+    assert ended(made)[0] == -signal.SIGTERM
+    assert time.monotonic() - began < last_words._SECONDS
+
+
+def test_sigterm_waits_only_so_long_for_what_cannot_be_saved(path):
+    quick = SECOND.replace("say(self)", "say(self)", 1).replace(
+        "Saver.say = say",
+        "Saver.say = say\n    from holdfast.runtime import last_words\n"
+        "    last_words._SECONDS = 0.2",
+    )
+    made = program(path, "", quick)
+    made.send_signal(signal.SIGTERM)
+    assert ended(made)[0] == -signal.SIGTERM
+
+
+# "A reader sees nothing, loads defaults, and the next write wipes everything."
+
+
+@on_both
+def test_many_processes_that_change_one_section_lose_nothing(tmp_path, engine):
+    with place_on(engine, tmp_path) as target:
+        with holdfast.open(target) as store:
+            store.state.set("jobs", "there before", 1)
+        workers = [Worker(changing(target, nth)) for nth in range(4)]
+        lines = [worker.finish() for worker in workers]
+        assert [len(one) for one in lines] == [1] * 4
+        wanted = {"there before": 1, "shared": {f"w{n}": 39 for n in range(4)}}
+        wanted |= {f"w{n} k{k}": 30 + k for n in range(4) for k in range(10)}
+        assert kept(target) == wanted
+
+
+def changing(target, nth):
+    """What one of several processes does to a section that has defaults."""
+
+    def work(say):
+        with holdfast.open(target, limits=AT_ONCE) as store:
+            jobs = store.state.section("jobs", defaults={"there before": "default"})
+            for number in range(40):
+                jobs.set(f"w{nth} k{number % 10}", number)
+                jobs.update({"shared": {f"w{nth}": number}})
+                jobs.set("mine", nth)
+                jobs.delete("mine")
+                assert jobs.get("there before") == 1
+                if number % 7 == 0:
+                    jobs.flush()
+        say("done")
+
+    return work
+
+
+@on_both
+def test_readers_never_see_less_than_was_saved(tmp_path, engine):
+    with place_on(engine, tmp_path) as target:
+        with holdfast.open(target) as store:
+            store.state.update("jobs", {"a": 0, "b": 0})
+        worker = Worker(rising(target))
+        try:
+            worker.wait_for(3)
+            with holdfast.open(target) as store:
+                jobs = store.state.section("jobs", defaults={"a": -1, "b": -1})
+                last = 0
+                while last < 60:
+                    found = jobs.as_dict()
+                    assert found["a"] == found["b"] >= last  # saved as one
+                    last = found["a"]
+                    jobs.reload()
+        finally:
+            worker.close()
+
+
+def rising(target):
+    def work(say):
+        with holdfast.open(target, limits=CALM) as store:
+            number = 0
+            while True:
+                number += 1
+                store.state.update("jobs", {"a": number, "b": number})
+                store.state.flush()
+                say("flushed")
+
+    return work
+
+
+# Many at once in one process.
+
+
+@on_each
+def test_many_threads_lose_nothing(tmp_path, engine):
+    with (
+        store_on(engine, tmp_path) as target,
+        holdfast.open(target, limits=AT_ONCE) as store,
+    ):
+        failures = []
+        threads = [
+            threading.Thread(target=busy, args=(store, nth, failures))
+            for nth in range(6)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        store.state.flush()
+        wanted = {f"t{nth}": {"n": 59, "in": 58} for nth in range(6)}
+        assert store.state.as_dict("jobs") == saved(store) == wanted
+        store.state.reload("jobs")
+        assert store.state.as_dict("jobs") == wanted
+
+
+def busy(store, nth, failures):
+    """Set, update, read, write within transactions: always what this thread did."""
+    name = f"t{nth}"
+    try:
+        for number in range(60):
+            store.state.update("jobs", {name: {"n": number}})
+            assert store.state.get("jobs", name)["n"] == number
+            if number % 2 == 0:
+                with store.transaction(timeout_seconds=60) as tx:
+                    assert tx.state.get("jobs", name)["n"] == number
+                    tx.state.update("jobs", {name: {"in": number}})
+                    assert tx.state.get("jobs", name) == {"n": number, "in": number}
+            found = store.state.get("jobs", name)
+            assert found == {"n": number, "in": number - number % 2}
+    except BaseException as error:
+        failures.append(error)
+
+
+def test_tasks_and_threads_share_what_is_in_memory(path):
+    async def works():
+        async with holdfast.aopen(path, limits=AT_ONCE) as store:
+            await asyncio.gather(*(one(store, nth) for nth in range(20)))
+            return await store.state.as_dict("jobs")
+
+    async def one(store, nth):
+        section = await store.state.section("jobs")
+        for number in range(20):
+            await section.update({f"t{nth}": {"n": number}})
+            store.sync.state.update("jobs", {f"t{nth}": {"m": number}})
+            assert await section.get(f"t{nth}") == {"n": number, "m": number}
+
+    wanted = {f"t{nth}": {"n": 19, "m": 19} for nth in range(20)}
+    assert asyncio.run(works()) == wanted
+    assert kept(path) == wanted
+
+
+# What cannot be saved.
+
+
+def test_what_a_full_disk_keeps_out_stays_and_is_saved_when_there_is_room(
+    path, caplog, monkeypatch
+):
+    monkeypatch.setattr(saving, "_AGAIN_SECONDS", 0.05)
+    disk = BrokenDisk()
+    with holdfast.open(disk.target(path), limits=AT_ONCE) as store:
+        jobs = store.state.section("jobs")
+        jobs.set("a", "kept")
+        until(lambda: not jobs.is_dirty)
+        disk.break_at(1, "write", apsw.SQLITE_FULL, for_good=True)
+        with caplog.at_level(logging.ERROR, "holdfast.state"):
+            jobs.update({"a": "new", "b": {"x": 1}})
+            until(lambda: store.events.recent("state:save-error"))
+            jobs.update({"b": {"y": 2}})
+            with pytest.raises(StorageFull):
+                jobs.flush()
+            until(lambda: len(caplog.records) >= 1)
+        assert jobs.as_dict() == {"a": "new", "b": {"x": 1, "y": 2}}
+        assert saved(store) == {"a": "kept"}
+        assert jobs.is_dirty
+        disk.mend()
+        until(lambda: not jobs.is_dirty)
+        assert saved(store) == {"a": "new", "b": {"x": 1, "y": 2}}
+        told = [
+            e for e in store.events.recent("state:save-error") if "sections" in e.data
+        ]
+        assert told[0].data["sections"] == ["jobs"]
+        assert told[0].data["error"] == "StorageFull"
+    disk.close()
+
+
+def test_what_could_not_be_saved_is_tried_again_without_another_change(
+    path, monkeypatch
+):
+    monkeypatch.setattr(saving, "_AGAIN_SECONDS", 0.05)
+    disk = BrokenDisk()
+    with holdfast.open(disk.target(path), limits=AT_ONCE) as store:
+        disk.break_at(1, "write", apsw.SQLITE_FULL, for_good=True)
+        store.state.set("jobs", "a", 1)
+        until(lambda: store.events.recent("state:save-error"))
+        tries = len(disk.done)
+        until(lambda: len(disk.done) > tries)
+        disk.mend()
+        until(lambda: not store.state.is_dirty())
+        assert saved(store) == {"a": 1}
+    disk.close()
+
+
+def test_past_the_limit_a_disk_that_is_full_is_told_and_nothing_taken_in(path):
+    disk = BrokenDisk()
+    limits = holdfast.Limits(state_seconds=3_600, state_unsaved=1_000)
+    with holdfast.open(disk.target(path), limits=limits) as store:
+        disk.break_at(1, "write", apsw.SQLITE_FULL, for_good=True)
+        store.state.set("jobs", "a", "x" * 1_000)
+        with pytest.raises(StorageFull):
+            store.state.set("jobs", "b", 1)
+        assert [*store.state.as_dict("jobs")] == ["a"]
+        disk.mend()
+        store.state.set("jobs", "b", 1)
+        assert saved(store) == {"a": "x" * 1_000}
+    disk.close()
+    assert kept(path) == {"a": "x" * 1_000, "b": 1}
+
+
+def test_a_close_that_cannot_save_says_what_is_lost(path, caplog):
+    store = holdfast.open(path, limits=CALM)
+    store.state.update("jobs", {"a": 1, "b": 2})
+    store.state.flush()
+    store.leases.acquire("state", "jobs", holder="other", seconds=60)
+    store.state.update("jobs", {"a": 2, "b": 3})
+    store.state.set("else", "c", 3)
+    told = []
+    store.on("state:save-error", told.append)
+    with caplog.at_level(logging.ERROR, "holdfast.state"):
+        store.close()
+    (said,) = [r.getMessage() for r in caplog.records if r.name == "holdfast.state"]
+    assert said.startswith("2 keys of 1 sections could not be saved when ")
+    assert "leased to another holder" in said
+    assert kept(path) == {"a": 1, "b": 2}
+    assert kept(path, "else") == {"c": 3}
+
+
+def test_a_lost_answer_is_settled_by_saving_again(path):
+    disk = BrokenDisk()
+    with holdfast.open(disk.target(path), limits=CALM) as store:
+        store.state.set("jobs", "a", {"n": 1})
+        store.state.flush()
+        store.state.update("jobs", {"a": {"m": 2}})
+        disk.break_at(1, "sync", apsw.SQLITE_IOERR)
+        with pytest.raises(holdfast.errors.HoldfastError):
+            store.state.flush()
+        disk.mend()
+        store.state.flush()
+        assert not store.state.is_dirty()
+        assert saved(store) == {"a": {"n": 1, "m": 2}}
+    disk.close()
+
+
+def test_a_server_that_is_away_keeps_nobody_from_memory(monkeypatch):
+    monkeypatch.setattr(saving, "_AGAIN_SECONDS", 0.05)
+    with (
+        Server() as server,
+        holdfast.open(server.url(schema="away"), limits=AT_ONCE) as store,
+    ):
+        jobs = store.state.section("jobs")
+        jobs.set("a", 1)
+        until(lambda: not jobs.is_dirty)
+        server.stop("immediate")
+        jobs.set("a", 2)
+        began = time.monotonic()
+        until(lambda: store.events.recent("state:save-error"))
+        while time.monotonic() - began < 3 * saving._LOOK_SECONDS:
+            assert jobs.get("a") == 2
+        assert jobs.is_dirty
+        server.start()
+        until(lambda: not jobs.is_dirty)
+        assert saved(store) == {"a": 2}
+
+
+def test_where_no_thread_may_start_any_more_sections_are_saved_one_by_one(
+    path, monkeypatch
+):
+    def no_thread(unit):
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+
+    with holdfast.open(path, limits=CALM) as store:
+        monkeypatch.setattr(store._core.engine, "post", no_thread)
+        for name in ("a", "b", "c"):
+            store.state.set(name, "n", 1)
+        assert store.state.flush() == 3
+        assert saved(store, "b") == {"n": 1}
+
+
+# Closing, and forks.
+
+
+@on_both
+def test_a_close_while_many_change_keeps_all_that_was_taken_in(tmp_path, engine):
+    def sets(store, mine, nth):
+        try:
+            for number in range(1_000_000):
+                store.state.set("jobs", f"t{nth}", number)
+                mine.append(number)
+        except Closed:
+            return
+
+    with place_on(engine, tmp_path) as target:
+        store = holdfast.open(target, limits=AT_ONCE)
+        taken = [[-1] for _ in range(4)]
+        threads = [
+            threading.Thread(target=sets, args=(store, mine, nth))
+            for nth, mine in enumerate(taken)
+        ]
+        for thread in threads:
+            thread.start()
+        until(lambda: all(len(mine) > 20 for mine in taken))
+        store.close()
+        for thread in threads:
+            thread.join()
+        assert kept(target) == {f"t{n}": mine[-1] for n, mine in enumerate(taken)}
+
+
+def test_a_forked_child_saves_nothing_of_its_parents(path):
+    store = holdfast.open(path, limits=CALM)
+    store.state.set("jobs", "a", 1)
+
+    def uses(say):
+        for act in (
+            lambda: store.state.set("jobs", "b", 1),
+            lambda: store.state.get("jobs", "a"),
+            store.state.flush,
+        ):
+            try:
+                act()
+            except Closed as error:
+                say(str(error)[-60:])
+
+    lines = Worker(uses).finish()
+    assert len(lines) == 3
+    assert store.state.get("jobs", "a") == 1
+    store.close()
+    assert kept(path) == {"a": 1}
+
+
+def test_what_many_owners_leave_in_memory_is_let_go_of(path):
+    with holdfast.open(path, limits=CALM) as store:
+        for number in range(1_500):
+            store.owned_by(f"o{number}").state.get("jobs", "a")
+        store.state.set("jobs", "mine", 1)
+        for number in range(1_500):
+            store.owned_by(f"o{number}").state.get("jobs", "a")
+        saver = saver_of(store._core, store._terms)
+        assert len(saver._of) == 1_000
+        assert store.state.get("jobs", "mine") == 1
+        assert store.state.is_dirty()
+
+
+def test_setting_from_a_handler_amid_a_set_is_taken_in(path):
+    """A signal's handler comes between any two steps of the thread that it is on."""
+    with holdfast.open(path, limits=AT_ONCE) as store:
+        numbers = itertools.count()
+
+        def handler(*_):
+            number = next(numbers)
+            store.state.set("jobs", f"h{number}", number)
+
+        before = signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+        try:
+            for number in range(3_000):
+                store.state.set("jobs", "main", number)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        count = next(numbers)
+        assert count > 5
+        wanted = {f"h{n}": n for n in range(count)} | {"main": 2_999}
+        assert store.state.as_dict("jobs") == wanted
+        store.state.flush()
+        assert saved(store) == wanted
