@@ -230,7 +230,7 @@ def test_an_interrupt_leaves_nothing_either(open_store):
     assert store.sessions.append("talk", "user", "a", message_id="new").position == 4
 
 
-ONE_STATEMENT = {"inbox.purge"}
+ONE_STATEMENT = {"agents.beat", "inbox.purge"}
 
 
 def test_what_shares_a_commit_with_an_operation_that_is_cut_is_kept(
@@ -245,7 +245,7 @@ def test_what_shares_a_commit_with_an_operation_that_is_cut_is_kept(
         first, cut, last = loop.run_until_complete(_in_one_group(store.aio, name))
         monkeypatch.undo()
         assert doomed == ["cut"], name
-        assert isinstance(cut, Cut)
+        assert isinstance(cut, Cut), name
         assert [first.content, last.content] == ["before", "after"]
         assert _without(dump(store), [first, last]) == _without(before, [])
 

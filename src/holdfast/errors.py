@@ -194,16 +194,15 @@ class OutcomeUnknown(HoldfastError):
 
 
 class StartFailed(HoldfastError):
-    """A module of a program could not be started; what had begun was shut down.
-
-    `module` and `phase` name it; both are None where the start was broken off.
-    """
+    """A module of a program could not be started; what had begun was shut down."""
 
     def __init__(self, module: str | None, phase: str | None, what: str) -> None:
         who = "the program" if module is None else f"module {module!r}"
         super().__init__(f"{who} was not started: {what}; what had begun was shut down")
         self.module = module
+        """Which one; None where the start was broken off."""
         self.phase = phase
+        """In which phase; None where the start was broken off."""
 
 
 class Trimmed(HoldfastError):
