@@ -230,7 +230,7 @@ def test_an_interrupt_leaves_nothing_either(open_store):
     assert store.sessions.append("talk", "user", "a", message_id="new").position == 4
 
 
-ONE_STATEMENT = {"agents.beat", "inbox.purge"}
+ONE_STATEMENT = {"agents.beat", "agents.release_all", "inbox.purge", "toolsets.clear"}
 
 
 def test_what_shares_a_commit_with_an_operation_that_is_cut_is_kept(
