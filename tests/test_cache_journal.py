@@ -335,7 +335,7 @@ def test_what_is_outdated_while_it_is_made_is_for_those_who_asked_before(store, 
     ]
     for thread in threads:
         thread.start()
-    until(lambda: cache.stats().waits == 1)
+    until(lambda: cache.stats().waits == 1 and old.begun.is_set())
     store.sessions.append("s", "user", "hello")
     assert cache.get("s", lambda: "new") == "new"  # and waits for nobody
     old.go.set()
