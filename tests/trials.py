@@ -471,7 +471,8 @@ def _at_work(store: Any, number: int, here: Here) -> None:
 def _run_again(store: Any, here: Here) -> list[str]:
     """The jobs that a worker of a new process begins by itself, by their ids."""
     begun: queue.Queue[str] = queue.Queue()
-    count = store.jobs.stats().by_status["active"]
+    there = store.jobs.stats().by_status  # one may have been put and not begun
+    count = there["active"] + there["queued"]
     with holdfast.Worker(store, {"do": lambda job: begun.put(job.id)}):
         return sorted(begun.get(timeout=PATIENCE_SECONDS) for _ in range(count))
 
