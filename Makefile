@@ -50,6 +50,7 @@ bench: $(VENV)/.installed-dev
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m soak --timeout 3600
+	$(BIN)/python -m pytest --every-face --numprocesses $(WORKERS) --dist worksteal
 
 clean:
 	rm -rf $(VENV) $(OLDEST) .bench .bench-venv .mypy_cache .ruff_cache .pytest_cache

@@ -6,6 +6,7 @@ operation without an example fails them all.
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import holdfast
@@ -31,7 +32,17 @@ class Example(NamedTuple):
 
 
 def furnish(store: Any, word: str) -> None:
-    """Give an owner one of everything, with a word in it by which it is known."""
+    """Give an owner one of everything, with a word in it by which it is known.
+
+    In one transaction: thousands of tests begin so, and each commit has its price.
+    """
+    if isinstance(store, OpenTransaction):
+        _furnish(store, word)
+    else:
+        store.run(partial(_furnish, word=word))
+
+
+def _furnish(store: Any, word: str) -> None:
     sessions, tasks = store.sessions, store.tasks
     said, tags = {"of": word}, [word, "all"]
     sessions.create(f"talk of {word}", id="talk", metadata=said, tags=tags)
@@ -723,7 +734,8 @@ EXAMPLES: dict[str, Example] = {
     "toolsets.delete": Example(_TOOLSET, _equals(False)),
     "toolsets.get": Example(_TOOLSET, NotFound),
     "toolsets.handshake": Example(
-        {**_TOOLSET, "conversation": "elsewhere", "whole": True}, NotFound
+        {**_TOOLSET, "conversation": "elsewhere", "known": "", "whole": True},
+        NotFound,
     ),
     "toolsets.list": Example({"agent": "ada", "limit": 5}, _NOTHING),
     "toolsets.put": Example(
