@@ -1,17 +1,15 @@
 """Threads: what frameworks that run step by step keep between two steps.
 
-Answers for: checkpoints, by namespace and id; the values of channels, each kept once;
-what tasks wrote after a checkpoint; copying threads, dropping what is not needed.
-Leaves to others: what a value or a state says (`integrations`), what all of them look
-like (`thread_records`).
+Answers for: checkpoints, by namespace and id; what tasks wrote after a checkpoint;
+which ones are copied, and which are not needed.
+Leaves to others: what a value or a state says (`integrations`), keeping each value once
+and what goes with a checkpoint (`thread_rows`), what all look like (`thread_records`).
 Always holds: a checkpoint has the values that it was put with, whatever is dropped
 beside it; one of which only writes are known is not shown.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from holdfast import codec
 from holdfast.contract import Kind, operation, query
@@ -19,6 +17,7 @@ from holdfast.edges import Count, Id, Object, PageSize, Text, Value
 from holdfast.engine import Row, Table
 from holdfast.errors import AlreadyExists, NotFound
 from holdfast.guarantees import Promise
+from holdfast.kinds import thread_rows
 from holdfast.kinds.thread_records import (
     Channels,
     ChannelValue,
@@ -31,9 +30,7 @@ from holdfast.kinds.thread_records import (
     Values,
     WriteDraft,
     Writes,
-    checkpoint_of,
     thread_of,
-    write_of,
 )
 from holdfast.page import Page, cursor_of, place_of
 
@@ -41,10 +38,6 @@ _ALL = 2**62
 _SWEPT_AT_ONCE = 1_000
 _LAST = "\U0010ffff"
 """Past every id."""
-_SMALL = 64
-"""Characters of a value that stands in the checkpoint itself."""
-_Held: TypeAlias = dict[str, Any]
-_Shown: TypeAlias = list[Checkpoint]
 
 
 class Threads(Kind):
@@ -89,8 +82,10 @@ class Threads(Kind):
         """
         thread, no = self._place(id, ns, checkpoint)
         values = values or {}
-        held: _Held = {name: _held(value) for name, value in values.items()}
-        self._keep(thread, held, values)
+        held: thread_rows.Held = {
+            name: thread_rows.held_as(value) for name, value in values.items()
+        }
+        thread_rows.keep(self.tx, thread, held, values)
         self.tx.put(
             "checkpoint_add" if no is None else "checkpoint_put",
             **({"thread": thread, "ns": ns, "id": checkpoint} if no is None else {}),
@@ -186,7 +181,7 @@ class Threads(Kind):
             row = self.tx.one("checkpoint_get", **where, id=checkpoint)
         if row is None:
             raise NotFound("checkpoint", checkpoint or "(the newest)")
-        (found,) = self._shown(id, thread, [row])
+        (found,) = thread_rows.shown(self.tx, id, thread, [row])
         return found
 
     @query
@@ -218,7 +213,7 @@ class Threads(Kind):
         more = len(rows) > limit and cursor_of(rows[limit - 1][2], rows[limit - 1][1])
         wanted = codec.value_of(where) or {}
         chosen = [row for row in rows[:limit] if _has(codec.decode(row[8]), wanted)]
-        return Page(self._shown(id, thread, chosen), more or None)
+        return Page(thread_rows.shown(self.tx, id, thread, chosen), more or None)
 
     @query
     def newest(self, id: Id) -> tuple[Checkpoint, ...]:
@@ -229,7 +224,8 @@ class Threads(Kind):
         while row := self.tx.one("checkpoint_ns_next", **where, after=spaces[-1]):
             spaces.append(row[0])
         found = self.tx.each("checkpoint_last", [{**where, "ns": ns} for ns in spaces])
-        return tuple(self._shown(id, thread, [row for rows in found for row in rows]))
+        last = [row for rows in found for row in rows]
+        return tuple(thread_rows.shown(self.tx, id, thread, last))
 
     @query
     def ancestry(
@@ -253,7 +249,7 @@ class Threads(Kind):
                 break
             rows.append(row)
             missing -= codec.decode(row[7]).keys()
-        return tuple(self._shown(id, thread, rows))
+        return tuple(thread_rows.shown(self.tx, id, thread, rows))
 
     @query
     def notes(self, id: Id) -> tuple[str, ...]:
@@ -276,12 +272,12 @@ class Threads(Kind):
         made, notes = self._begin(to), notes or {}
         where = {"owner": self.owner, "thread": thread}
         for digest, *value in self.tx.all("value_whole", **where):
-            self._add_value(made, digest, ChannelValue(*value))
+            thread_rows.add_value(self.tx, made, digest, ChannelValue(*value))
         rows = self.tx.all("checkpoint_whole", **where)
         asked = [{"owner": self.owner, "checkpoint": row[0]} for row in rows]
         writes = self.tx.each("write_list", asked)
         for row, written in zip(rows, writes, strict=True):
-            self._copy(made, row, written, notes)
+            thread_rows.copy(self.tx, made, row, written, notes)
         return self.get(to)
 
     @operation
@@ -294,7 +290,7 @@ class Threads(Kind):
         if row is None:
             return False
         self.tx.put("thread_drop", owner=self.owner, no=row[0])
-        if self._swept(row[0], _SWEPT_AT_ONCE):
+        if thread_rows.sweep(self.tx, row[0], _SWEPT_AT_ONCE):
             self.tx.put("leftover_add", kind=self.name, no=row[0], below=_ALL)
             self.tx.untidy()
         return True
@@ -310,7 +306,9 @@ class Threads(Kind):
             self.lock(id)
             row = self.tx.one("thread_get", owner=self.owner, id=id)
             if row is not None:
-                dropped = self._drop(row[0], lambda found: found[5] not in chosen)
+                dropped = thread_rows.drop(
+                    self.tx, row[0], lambda found: found[5] not in chosen
+                )
                 count += dropped.checkpoints
                 notes.update(dropped.notes)
         return Dropped(checkpoints=count, notes=tuple(sorted(notes)))
@@ -327,14 +325,14 @@ class Threads(Kind):
         row = self.tx.one("thread_get", owner=self.owner, id=id)
         if row is None:
             return Dropped(checkpoints=0, notes=())
-        return self._drop(row[0], lambda found: found[2] in kept, limit)
+        return thread_rows.drop(self.tx, row[0], lambda found: found[2] in kept, limit)
 
     def tidy(self, limit: int) -> bool:
         """Delete what threads had that were deleted."""
         row = self.tx.one("leftover_next", kind=self.name)
         if row is None:
             return False
-        if not self._swept(row[0], limit):
+        if not thread_rows.sweep(self.tx, row[0], limit):
             self.tx.put("leftover_done", kind=self.name, no=row[0])
         return True
 
@@ -379,140 +377,6 @@ class Threads(Kind):
             note=None,
         )
         return no
-
-    def _keep(
-        self, thread: int, held: _Held, values: Mapping[str, ChannelValue]
-    ) -> None:
-        """Keep those values that are not small, unless they are there."""
-        large = {
-            digest: values[channel]
-            for channel, digest in held.items()
-            if isinstance(digest, str)
-        }
-        where = {"owner": self.owner, "thread": thread}
-        asked = [{**where, "digest": digest} for digest in large]
-        known = {row[0] for rows in self.tx.each("value_known", asked) for row in rows}
-        for digest, value in large.items():
-            if digest not in known:
-                self._add_value(thread, digest, value)
-
-    def _add_value(self, thread: int, digest: str, value: ChannelValue) -> None:
-        self.tx.put(
-            "value_add",
-            no=self.tx.new_no(),
-            owner=self.owner,
-            thread=thread,
-            digest=digest,
-            type=value.type,
-            body=value.body,
-        )
-
-    def _shown(self, id: str, thread: int, rows: Sequence[Row]) -> _Shown:
-        """The checkpoints of rows, with their values and writes; asked for at once."""
-        held = [codec.decode(row[7]) for row in rows]
-        digests = {d for one in held for d in one.values() if isinstance(d, str)}
-        where = {"owner": self.owner, "thread": thread}
-        asked = [{**where, "digest": digest} for digest in sorted(digests)]
-        found = self.tx.each("value_get", asked) if asked else []
-        known = {
-            digest: ChannelValue(*row)
-            for digest, (row,) in zip(sorted(digests), found, strict=True)
-        }
-        asked = [{"owner": self.owner, "checkpoint": row[0]} for row in rows]
-        writes = self.tx.each("write_list", asked)
-        return [
-            checkpoint_of(
-                id,
-                row,
-                {
-                    channel: known[of] if isinstance(of, str) else ChannelValue(*of)
-                    for channel, of in one.items()
-                },
-                map(write_of, written),
-            )
-            for row, one, written in zip(rows, held, writes, strict=True)
-        ]
-
-    def _copy(
-        self, thread: int, row: Row, writes: Iterable[Row], notes: Mapping[str, str]
-    ) -> None:
-        """Put a checkpoint and its writes into another thread too."""
-        _, ns, id, parent, run, at, state, held, metadata, note = row
-        no = self.tx.new_no()
-        self.tx.put(
-            "checkpoint_add",
-            no=no,
-            owner=self.owner,
-            thread=thread,
-            ns=ns,
-            id=id,
-            parent=parent,
-            run=run,
-            now=at,
-            state=state,
-            held=held,
-            metadata=metadata,
-            note=notes.get(note, note),
-        )
-        for task, index, path, channel, type, body in writes:
-            self.tx.put(
-                "write_add",
-                no=self.tx.new_no(),
-                owner=self.owner,
-                checkpoint=no,
-                task=task,
-                idx=index,
-                path=path,
-                channel=channel,
-                type=type,
-                body=body,
-            )
-
-    def _swept(self, thread: int, limit: int) -> bool:
-        """Delete some rows of a thread that is gone; whether there may be more."""
-        for name in ("write_sweep", "checkpoint_sweep", "value_sweep"):
-            limit -= self.tx.run(name, thread=thread, limit=limit)
-            if limit <= 0:
-                return True
-        return False
-
-    def _drop(
-        self, thread: int, stays: Callable[[Row], bool], limit: int | None = None
-    ) -> Dropped:
-        """Delete the checkpoints of a thread that do not stay, and what is theirs."""
-        where = {"owner": self.owner, "thread": thread}
-        rows = self.tx.all("checkpoint_all", **where)
-        every = sorted((row for row in rows if not stays(row)), key=itemgetter(2))
-        gone = every[:limit]
-        later = every[len(gone) :]
-        left = [*later, *filter(stays, rows)]
-        numbers = [{"owner": self.owner, "no": row[0]} for row in gone]
-        self.tx.put_each("write_drop", numbers)
-        self.tx.put_each("checkpoint_drop", numbers)
-        more = bool(later)
-        if not later and (gone or limit is not None):
-            held = {of for row in left for of in _digests(row[3])}
-            unheld = [
-                {"owner": self.owner, "no": no}
-                for digest, no in self.tx.all("value_list", **where)
-                if digest not in held
-            ]
-            self.tx.put_each("value_drop", unheld[:limit])
-            more = limit is not None and len(unheld) > limit
-        notes = {row[4] for row in gone} - {row[4] for row in left} - {None}
-        return Dropped(checkpoints=len(gone), notes=tuple(sorted(notes)), more=more)
-
-
-def _held(value: ChannelValue) -> object:
-    """A small value itself, or the digest of a larger one."""
-    if len(value.body) <= _SMALL:
-        return [value.type, value.body]
-    said = f"{value.type}\n{value.body}".encode()
-    return hashlib.blake2b(said, digest_size=16).hexdigest()
-
-
-def _digests(held: str) -> Iterator[str]:
-    return (of for of in codec.decode(held).values() if isinstance(of, str))
 
 
 def _has(metadata: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
