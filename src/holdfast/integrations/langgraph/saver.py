@@ -7,8 +7,8 @@
     checkpoint, writes            checkpoints and writes of the thread
 
 Answers for: every method of `BaseCheckpointSaver`, sync and async, over either store.
-Leaves to others: what is done in one transaction (`keeping`), how messages are kept
-(`talks`), how a value is (`values`).
+Leaves to others: checkpoints as they are read (`reading`), what is done in one
+transaction (`keeping`), how messages are kept (`talks`), how a value is (`values`).
 Always holds: a checkpoint, its values and its messages are one transaction; what is
 read is decoded as data only, unless a serializer of the user's own says otherwise.
 """
@@ -16,23 +16,20 @@ read is decoded as data only, unless a serializer of the user's own says otherwi
 from collections.abc import (
     AsyncIterator,
     Callable,
-    Generator,
     Iterator,
     Mapping,
     Sequence,
 )
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
-from holdfast import Message, Store
+from holdfast import Store
 from holdfast.astore import AsyncStore
-from holdfast.errors import HoldfastError, NotFound
+from holdfast.errors import HoldfastError
 from holdfast.integrations import extra
+from holdfast.integrations.langgraph import reading
 from holdfast.integrations.langgraph.drafts import Drafts
 from holdfast.integrations.langgraph.keeping import (
-    MARK,
     MESSAGES,
     copy,
     delete,
@@ -40,21 +37,17 @@ from holdfast.integrations.langgraph.keeping import (
     keep_checkpoint,
     pruning,
 )
+from holdfast.integrations.langgraph.reading import Steps
 from holdfast.integrations.langgraph.talks import (
     Left,
     led_on,
-    messages_in,
     said_of,
 )
 from holdfast.integrations.langgraph.tools import Tools
-from holdfast.integrations.langgraph.values import DataSerializer, kept, value_of
-from holdfast.kinds.thread_records import ChannelValue, Write
-from holdfast.kinds.thread_records import Checkpoint as Kept
-from holdfast.page import Page
+from holdfast.integrations.langgraph.values import DataSerializer, kept
 from holdfast.transaction import OpenTransaction
 
 with extra("langgraph"):
-    from langchain_core.messages import BaseMessage
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import (
         WRITES_IDX_MAP,
@@ -63,7 +56,6 @@ with extra("langgraph"):
         Checkpoint,
         CheckpointMetadata,
         CheckpointTuple,
-        get_checkpoint_id,
         get_serializable_checkpoint_metadata,
     )
     from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -73,14 +65,7 @@ if TYPE_CHECKING:  # since langgraph-checkpoint 4.1
     from langgraph.checkpoint.base import DeltaChannelHistory
 
 R = TypeVar("R")
-_Ask: TypeAlias = Callable[[Any], Any]
-_Steps: TypeAlias = Generator[_Ask, Any, R]
-"""Calls of a store, sync or async; each is given its answer."""
-_Names: TypeAlias = list[str]
-_Messages: TypeAlias = list[BaseMessage]
-_Page: TypeAlias = tuple[list[CheckpointTuple], str | None]
 _APART = {"id", "channel_values"}
-_MESSAGES_AT_ONCE = 200
 _REMEMBERED = 256
 _VERSION_DIGITS = 32
 
@@ -117,11 +102,11 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """A checkpoint, by its id or the newest; None if there is none."""
-        return self._do(self._get(config))
+        return self._do(reading.get(self.serde, config))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `get_tuple`."""
-        return await self._ado(self._get(config))
+        return await self._ado(reading.get(self.serde, config))
 
     def list(
         self,
@@ -132,7 +117,9 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
         """Checkpoints, newest first, of one thread or of all; read page by page."""
-        return islice(self._listed(config, _asked(config, filter, before)), limit)
+        return islice(
+            self._listed(config, reading.asked(config, filter, before)), limit
+        )
 
     async def alist(
         self,
@@ -143,11 +130,13 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """As `list`."""
-        asked = _asked(config, filter, before)
-        for thread in await self._ado(self._threads(config)):
+        asked = reading.asked(config, filter, before)
+        for thread in await self._ado(reading.threads(config)):
             cursor = None
             while limit is None or limit > 0:
-                found, cursor = await self._ado(self._page(asked, thread, cursor))
+                found, cursor = await self._ado(
+                    reading.page_of(self.serde, asked, thread, cursor)
+                )
                 for one in found[:limit]:
                     yield one
                 limit = None if limit is None else limit - len(found)
@@ -244,13 +233,13 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> "Mapping[str, DeltaChannelHistory]":
         """What led to channels' values: one from before, and the writes since."""
-        return self._do(self._history(config, channels))
+        return self._do(reading.history(self.serde, config, channels))
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> "Mapping[str, DeltaChannelHistory]":
         """As `get_delta_channel_history`."""
-        return await self._ado(self._history(config, channels))
+        return await self._ado(reading.history(self.serde, config, channels))
 
     def get_next_version(self, current: Any, channel: None) -> Any:
         """Counts; goes on in the form that another saver has begun."""
@@ -258,7 +247,7 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
             return f"{int(current.split('.')[0]) + 1:0{_VERSION_DIGITS}}"
         return 1 if current is None else int(current) + 1
 
-    def _do(self, steps: _Steps[R]) -> R:
+    def _do(self, steps: Steps[R]) -> R:
         try:
             ask = next(steps)
             while True:
@@ -271,7 +260,7 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
-    async def _ado(self, steps: _Steps[R]) -> R:
+    async def _ado(self, steps: Steps[R]) -> R:
         try:
             ask = next(steps)
             while True:
@@ -284,21 +273,15 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
-    def _get(self, config: RunnableConfig) -> _Steps[CheckpointTuple | None]:
-        thread, ns, id = _named(config)
-        try:
-            found, said = yield lambda store: store.read(_look, thread, id, ns)
-            return (yield from self._tuple(found, said))
-        except NotFound:
-            return None
-
     def _listed(
-        self, config: RunnableConfig | None, asked: "_Asked"
+        self, config: RunnableConfig | None, asked: reading.Asked
     ) -> Iterator[CheckpointTuple]:
-        for thread in self._do(self._threads(config)):
+        for thread in self._do(reading.threads(config)):
             cursor = None
             while True:
-                found, cursor = self._do(self._page(asked, thread, cursor))
+                found, cursor = self._do(
+                    reading.page_of(self.serde, asked, thread, cursor)
+                )
                 yield from found
                 if cursor is None:
                     break
@@ -308,8 +291,8 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
         config: RunnableConfig,
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
-    ) -> _Steps[RunnableConfig]:
-        thread, ns, parent = _named(config)
+    ) -> Steps[RunnableConfig]:
+        thread, ns, parent = reading.named(config)
         channels = dict(checkpoint["channel_values"])
         said = None
         if not ns and isinstance(self.serde, JsonPlusSerializer):
@@ -336,7 +319,7 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
             self._left[thread] = left
             while len(self._left) > _REMEMBERED:
                 self._left.pop(next(iter(self._left)), None)
-        return _config(thread, ns, checkpoint["id"])
+        return reading.config_of(thread, ns, checkpoint["id"])
 
     def _put_writes(
         self,
@@ -344,8 +327,8 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
         writes: Sequence[tuple[str, Any]],
         task: str,
         path: str,
-    ) -> _Steps[None]:
-        thread, ns, id = _named(config)
+    ) -> Steps[None]:
+        thread, ns, id = reading.named(config)
         drafts = [
             {
                 "index": WRITES_IDX_MAP.get(channel, index),
@@ -358,183 +341,17 @@ class HoldfastSaver(BaseCheckpointSaver[Any]):
             thread, id, task, drafts, ns=ns, path=path
         )
 
-    def _change(self, work: Callable[..., object], *args: Any) -> _Steps[None]:
+    def _change(self, work: Callable[..., object], *args: Any) -> Steps[None]:
         self._left.clear()
         self._tools.forget()
         yield lambda store: store.run(work, *args)
 
     def _pruned(
         self, work: Callable[[OpenTransaction, str], bool], thread: str
-    ) -> _Steps[None]:
+    ) -> Steps[None]:
         """Prune a thread, a part at a time, so that nobody waits for long."""
         more = True
         while more:
             self._left.clear()
             self._tools.forget()
             more = yield lambda store: store.run(work, thread)
-
-    def _threads(self, config: RunnableConfig | None) -> _Steps[_Names]:
-        """The threads that a config names: its own, or all of them."""
-        if config is not None:
-            return [_named(config)[0]]
-        found: _Names = []
-        cursor = None
-        while True:
-            page = yield lambda store: store.threads.list(cursor=cursor)
-            found += [thread.id for thread in page]
-            if (cursor := page.cursor) is None:
-                return found
-
-    def _page(self, asked: "_Asked", thread: str, cursor: str | None) -> _Steps[_Page]:
-        """Some checkpoints of a thread, and the cursor that leads on."""
-        if asked.id is not None and asked.ns is not None:
-            one = yield from self._get(_config(thread, asked.ns, asked.id))
-            found = [one] if one is not None and asked.fits(one) else []
-            return found, None
-        try:
-            page = yield lambda store: store.threads.checkpoints(
-                thread,
-                ns=asked.ns,
-                before=asked.before,
-                where=asked.where,
-                cursor=cursor,
-            )
-        except NotFound:
-            return [], None
-        tuples = []
-        for checkpoint in page:
-            if asked.id in {None, checkpoint.id}:
-                try:
-                    tuples.append((yield from self._tuple(checkpoint)))
-                except NotFound:
-                    continue
-        return tuples, page.cursor
-
-    def _tuple(
-        self, found: Kept, said: Page[Message] | None = None
-    ) -> _Steps[CheckpointTuple]:
-        """A checkpoint as LangGraph has it. `NotFound` if its messages are gone.
-
-        `said` are the first of these, if they were read already.
-        """
-        values = {}
-        for channel, value in found.values.items():
-            values[channel] = yield from self._value(found, value, said)
-        place = (found.thread, found.ns)
-        return CheckpointTuple(
-            config=_config(*place, found.id),
-            checkpoint=cast(
-                "Checkpoint",
-                {**found.state, "id": found.id, "channel_values": values},
-            ),
-            metadata=cast("CheckpointMetadata", found.metadata),
-            parent_config=_config(*place, found.parent) if found.parent else None,
-            pending_writes=[
-                (write.task, write.channel, self._read(write)) for write in found.writes
-            ],
-        )
-
-    def _value(
-        self, of: Kept, value: ChannelValue, said: Page[Message] | None = None
-    ) -> _Steps[Any]:
-        if value.type != MARK:
-            return self._read(value)
-        messages: _Messages = []
-        cursor = None
-        while True:
-            page = said or (
-                yield lambda store: store.sessions.marked(
-                    of.note, limit=_MESSAGES_AT_ONCE, cursor=cursor
-                )
-            )
-            messages += messages_in(page)
-            said = None
-            if (cursor := page.cursor) is None:
-                return messages
-
-    def _read(self, value: ChannelValue | Write) -> Any:
-        return value_of(self.serde, value.type, value.body)
-
-    def _history(
-        self, config: RunnableConfig, channels: Sequence[str]
-    ) -> "_Steps[dict[str, DeltaChannelHistory]]":
-        found: dict[str, DeltaChannelHistory] = {
-            name: {"writes": []} for name in channels
-        }
-        if not found:
-            return found
-        thread, ns, id = _named(config)
-        try:
-            if id is None:
-                newest = yield lambda store: store.threads.checkpoint(thread, ns=ns)
-                id = newest.id
-            line = yield lambda store: store.threads.ancestry(
-                thread, id, list(found), ns=ns
-            )
-        except NotFound:
-            return found
-        for name, history in found.items():
-            for checkpoint in line:
-                history["writes"][:0] = [
-                    (write.task, name, self._read(write))
-                    for write in checkpoint.writes
-                    if write.channel == name
-                ]
-                if name in checkpoint.values:
-                    seed = checkpoint.values[name]
-                    history["seed"] = yield from self._value(checkpoint, seed)
-                    break
-        return found
-
-
-class _Asked(msgspec.Struct, frozen=True):
-    """Which checkpoints of a thread are to be listed."""
-
-    ns: str | None
-    id: str | None
-    before: str | None
-    where: dict[str, Any] | None
-
-    def fits(self, found: CheckpointTuple) -> bool:
-        """Whether one that is named by its id is what was asked for."""
-        before = self.before is None or found.checkpoint["id"] < self.before
-        has = dict(found.metadata)
-        return before and all(
-            key in has and has[key] == value
-            for key, value in (self.where or {}).items()
-        )
-
-
-def _asked(
-    config: RunnableConfig | None,
-    where: dict[str, Any] | None,
-    before: RunnableConfig | None,
-) -> _Asked:
-    return _Asked(
-        ns=config["configurable"].get("checkpoint_ns") if config else None,
-        id=get_checkpoint_id(config) if config else None,
-        before=get_checkpoint_id(before) if before else None,
-        where=where,
-    )
-
-
-def _named(config: RunnableConfig) -> tuple[str, str, str | None]:
-    """The thread, the namespace and the checkpoint that a config names."""
-    configurable = config["configurable"]
-    ns = configurable.get("checkpoint_ns", "")
-    return str(configurable["thread_id"]), ns, get_checkpoint_id(config)
-
-
-def _config(thread: str, ns: str, id: str) -> RunnableConfig:
-    named = {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": id}
-    return {"configurable": named}
-
-
-def _look(
-    tx: OpenTransaction, thread: str, id: str | None, ns: str
-) -> tuple[Kept, Page[Message] | None]:
-    """A checkpoint, and the first of its messages."""
-    found = tx.threads.checkpoint(thread, id, ns=ns)
-    if found.note is None:
-        return found, None
-    return found, tx.sessions.marked(found.note, limit=_MESSAGES_AT_ONCE)
