@@ -9,7 +9,6 @@ nobody but its owner can read what is written.
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +44,8 @@ def failure(path: Path, error: OSError) -> HoldfastError:
 @contextmanager
 def _made_beside(path: Path) -> Iterator[BinaryIO]:
     """A new file, which takes a path's place once it is whole and on the disk."""
+    import tempfile  # noqa: PLC0415  # it loads slowly, and few need it
+
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if path.exists() and not path.is_file():

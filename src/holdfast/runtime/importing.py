@@ -8,8 +8,6 @@ fault is told; memory does not grow with the file; a file is data, and never cod
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,6 +95,9 @@ def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
     if file.seekable():
         yield file
         return
+    import shutil  # noqa: PLC0415  # it loads slowly, and few need it
+    import tempfile  # noqa: PLC0415  # it loads slowly, and few need it
+
     with tempfile.TemporaryFile() as copy:
         shutil.copyfileobj(file, copy)
         copy.seek(0)

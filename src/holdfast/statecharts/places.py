@@ -5,7 +5,6 @@ Leaves to others: what is a problem (`specs`, `expressions`,
 `guards`).
 """
 
-import difflib
 import re
 from collections.abc import Collection, Iterable
 
@@ -54,6 +53,8 @@ class Place:
         """What to say of the name that was probably meant; empty if none comes near."""
         if len(self._problems) >= _LISTED or len(names) > _COMPARED:
             return ""
+        import difflib  # noqa: PLC0415  # it loads slowly, and few need it
+
         found = difflib.get_close_matches(name[:_COMPARED], names, n=1)
         return f"; did you mean {found[0]!r}?" if found else ""
 
