@@ -12,8 +12,9 @@ import signal
 import sys
 import textwrap
 import threading
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -50,6 +51,43 @@ def handler(kind: str, work: Callable[[], Any]) -> Callable[..., Any]:
         return work()
 
     return awaited
+
+
+class Noted:
+    """Modules whose handlers note that they were called."""
+
+    def __init__(self, life: Lifecycle, kind: str = "plain") -> None:
+        self.life, self.kind = life, kind
+        self.calls: list[str] = []
+
+    def add(
+        self,
+        name: str,
+        phases: Iterable[str] = ("startup", "shutdown"),
+        *,
+        failing: Iterable[str] = (),
+        **options: Any,
+    ) -> None:
+        """Register a module; in phases where it is `failing`, it raises."""
+
+        def work(phase: str) -> None:
+            self.calls.append(f"{name} {phase}")
+            if phase in failing:
+                raise ValueError(f"{name} cannot {phase}")
+
+        turns: dict[str, Any] = {
+            phase: handler(self.kind, lambda phase=phase: work(phase))
+            for phase in phases
+        }
+        self.life.module(name, **turns, **options)
+
+
+async def turned(so: Callable[[], object]) -> None:
+    """Let the event loop turn until it is so."""
+    deadline = time.monotonic() + 10
+    while not so():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0)
 
 
 def going(report: LifecycleReport) -> list[str]:

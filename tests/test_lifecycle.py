@@ -1,13 +1,13 @@
 """The lifecycle: modules come up in order, go down in reverse, none keeps another.
 
 Everything is tried with `with` and with `async with`, handlers plain and awaited. How
-it ends by signals, at exits and with an event loop is in `test_lifecycle_ends.py`.
+it is started and closed by hand is in `test_lifecycle_closing.py`, how it ends by
+signals, at exits and with an event loop in `test_lifecycle_ends.py`.
 """
 
 import asyncio
 import contextlib
 import logging
-import signal
 import threading
 import time
 
@@ -21,11 +21,12 @@ from holdfast.errors import (
     NotFound,
     Refused,
     StartFailed,
+    Unreachable,
     WrongType,
 )
-from holdfast.runtime.lifecycle import Lifecycle, Phase
-from living import FACES, going, handler, lived
-from postgres import empty_store
+from holdfast.runtime.lifecycle import Lifecycle, Phase, store_steps
+from living import FACES, Noted, going, handler, lived, turned
+from postgres import Server, empty_store
 
 STARTS = ("core", "startup", "context", "ready")
 ALL = (*STARTS, "shutdown")
@@ -56,34 +57,6 @@ def free():
     for thread in threading.enumerate():
         if thread.name == "holdfast-lifecycle":
             thread.join(10)
-
-
-class Noted:
-    """Modules whose handlers note that they were called."""
-
-    def __init__(self, life, kind="plain"):
-        self.life, self.kind = life, kind
-        self.calls = []
-
-    def add(self, name, phases=("startup", "shutdown"), *, failing=(), **options):
-        def work(phase):
-            self.calls.append(f"{name} {phase}")
-            if phase in failing:
-                raise ValueError(f"{name} cannot {phase}")
-
-        turns = {
-            phase: handler(self.kind, lambda phase=phase: work(phase))
-            for phase in phases
-        }
-        self.life.module(name, **turns, **options)
-
-
-async def turned(so):
-    """Let the event loop turn until it is so."""
-    deadline = time.monotonic() + 10
-    while not so():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0)
 
 
 # The order.
@@ -415,7 +388,7 @@ def test_a_coroutine_that_will_not_be_cancelled_is_gone_past(store, face):
 def test_who_blocks_the_event_loop_is_named_in_the_log(
     store, free, caplog, monkeypatch
 ):
-    monkeypatch.setattr("holdfast.runtime.lifecycle.acalling.GRACE_SECONDS", 0.01)
+    monkeypatch.setattr("holdfast.runtime.lifecycle.acaller.GRACE_SECONDS", 0.01)
     life = Lifecycle(store)
 
     async def blocking():
@@ -428,6 +401,24 @@ def test_who_blocks_the_event_loop_is_named_in_the_log(
     lived(life, "awaited")
     assert "'rude': its shutdown handler blocks the event loop" in caplog.text
     assert "free.wait(0.001)" in caplog.text
+
+
+def test_a_coroutine_that_blocks_a_plain_lifes_loop_keeps_no_other_from_its_turn(
+    store, free, caplog, monkeypatch
+):
+    monkeypatch.setattr("holdfast.runtime.lifecycle.caller.GRACE_SECONDS", 0.05)
+    life = Lifecycle(store, seconds=30)
+    noted = Noted(life, "awaited")
+    noted.add("db")
+
+    async def blocking():
+        free.wait()
+
+    life.module("rude", shutdown=blocking, seconds=0.05)
+    report = lived(life, "plain")
+    assert going(report)[1:] == ["rude shutdown timed out", "db shutdown"]
+    assert "'rude': its shutdown handler blocks the event loop" in caplog.text
+    assert "free.wait()" in caplog.text
 
 
 def test_each_handler_has_a_time_of_its_own(store, face):
@@ -648,17 +639,34 @@ def test_how_it_stands_is_told_as_events(store, face):
     ]
 
 
-@pytest.mark.parametrize("engine", ["memory", "file", "postgres"])
-def test_it_lives_on_every_engine(tmp_path, face, engine):
-    with contextlib.ExitStack() as stack:
-        target = {"memory": ":memory:", "file": tmp_path / "agent.db"}.get(engine)
-        if target is None:
-            target = stack.enter_context(empty_store())
-        life = Lifecycle(lambda: holdfast.open(target))
+def test_it_lives_on_a_server(face):
+    with empty_store() as url:
+        life = Lifecycle(lambda: holdfast.open(url))
         noted = Noted(life)
         noted.add("db", ALL)
         assert lived(life, face).orderly
         assert len(noted.calls) == 5
+
+
+def test_a_server_that_is_away_does_not_keep_modules_from_their_shutdown(monkeypatch):
+    """Nor as long as a supervisor waits: a write would have patience for 30 s."""
+    monkeypatch.setattr(store_steps, "AWAY_SECONDS", 0.1)
+    with (
+        Server() as server,
+        contextlib.suppress(Unreachable),
+        holdfast.open(server.url()) as store,
+    ):
+        life = Lifecycle(store, seconds=5)
+        Noted(life).add("db")
+        store.checkpoints.participant("queue", lambda: ["a"])
+        store.state.set("jobs", "open", 3)
+        began = time.monotonic()
+        report = lived(life, "plain", server.kill)
+        assert time.monotonic() - began < 20
+    ends = [s for s in report.steps if s.phase == "shutdown" and s.outcome != "done"]
+    assert [step.module for step in ends] == ["checkpoints", "state"]
+    assert "cannot be reached" in ends[0].error
+    assert going(report) == ["db startup", "db shutdown"]
 
 
 # Checkpoints.
@@ -766,213 +774,6 @@ def test_a_read_only_store_is_lived_on_too(tmp_path, face):
         assert lived(Lifecycle(store), face).orderly
 
 
-# Starting and closing by hand.
-
-
-def test_start_and_close_by_hand(store):
-    life = Lifecycle(store)
-    noted = Noted(life)
-    noted.add("db")
-    life.start()
-    assert life.phase is Phase.READY
-    report = life.close()
-    assert report == life.close()
-    assert (report.phase, report.why) == (Phase.ENDED, "end")
-    assert noted.calls == ["db startup", "db shutdown"]
-
-
-def test_start_and_close_by_hand_awaited(store):
-    life = Lifecycle(store)
-    noted = Noted(life)
-    noted.add("db")
-
-    async def live():
-        await life.astart()
-        assert life.phase is Phase.READY
-        report = await life.aclose()
-        assert report == await life.aclose()
-        return report
-
-    report = asyncio.run(live())
-    assert (report.phase, report.why) == (Phase.ENDED, "end")
-    assert noted.calls == ["db startup", "db shutdown"]
-
-
-def test_a_block_that_is_cancelled_is_shut_down_to_the_end(store):
-    life = Lifecycle(store)
-    calls = []
-
-    async def down():
-        for _ in range(10):
-            await asyncio.sleep(0)
-        calls.append("down")
-
-    life.module("db", shutdown=down)
-
-    async def live():
-        async with life:
-            await asyncio.Event().wait()
-
-    async def cancels():
-        task = asyncio.create_task(live())
-        await turned(lambda: life.phase is Phase.READY)
-        task.cancel()
-        await turned(lambda: life.phase is Phase.SHUTDOWN)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(cancels())
-    assert calls == ["down"]
-    assert life.report().orderly
-
-
-def test_a_start_that_is_cancelled_shuts_down_what_was_up(store):
-    life = Lifecycle(store)
-    noted = Noted(life)
-    noted.add("db")
-    begun = []
-
-    async def hangs():
-        begun.append(1)
-        await asyncio.Event().wait()
-
-    life.module("slow", startup=hangs)
-
-    async def cancels():
-        task = asyncio.create_task(life.astart())
-        await turned(lambda: begun)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(cancels())
-    assert noted.calls == ["db startup", "db shutdown"]
-    assert life.report().why == "start"
-
-
-def test_a_shutdown_goes_on_where_the_event_loop_ends_amid_it(store):
-    life = Lifecycle(store)
-    noted = Noted(life, "awaited")
-    noted.add("db")
-    amid = []
-
-    async def long():
-        amid.append(1)
-        await asyncio.Event().wait()
-
-    life.module("long", shutdown=long, seconds=60)
-
-    async def main():
-        await life.astart()
-        closing = asyncio.create_task(life.aclose())
-        await turned(lambda: amid)
-        return closing  # and the loop ends, and cancels it
-
-    asyncio.run(main())
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert noted.calls == ["db startup", "db shutdown"]
-    assert going(life.report())[1:] == ["long shutdown cut off", "db shutdown"]
-
-
-def test_stop_from_another_thread_ends_the_wait(store, face):
-    life = Lifecycle(store)
-    life.module("timer", ready=lambda: threading.Timer(0.01, life.stop).start())
-    if face == "plain":
-        assert life.run() is None
-    else:
-
-        async def main():
-            await life.await_stop()
-
-        life.run(main)
-    assert life.report().why == "stop"
-    assert life.stopping
-
-
-def test_every_thread_that_waits_is_woken(store):
-    life = Lifecycle(store)
-    with life:
-        waiting = [threading.Thread(target=life.wait) for _ in range(5)]
-        for thread in waiting:
-            thread.start()
-        life.stop()
-        for thread in waiting:
-            thread.join(10)
-            assert not thread.is_alive()
-
-
-def test_stop_in_a_start_goes_no_further(store, face):
-    life = Lifecycle(store)
-    noted = Noted(life)
-    noted.add("db", ALL)
-    life.module("stops", startup=life.stop)
-    with pytest.raises(StartFailed, match=r"not started: it was to end \(stop\)"):
-        lived(life, face)
-    assert noted.calls == ["db core", "db startup", "db shutdown"]
-
-
-def test_run_gives_what_its_function_gives(store):
-    assert Lifecycle(store).run(lambda: 5) == 5
-    assert Lifecycle(store).run(lambda life: life.phase) is Phase.READY
-
-    async def main(life):
-        return life.phase
-
-    assert Lifecycle(store).run(main) is Phase.READY
-
-
-@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
-def test_what_a_block_raises_is_raised_once_all_is_shut_down(store, face, error):
-    life = Lifecycle(store, dumps=False)
-    noted = Noted(life)
-    noted.add("db")
-
-    def block():
-        raise error("mine")
-
-    with pytest.raises(error, match="mine"):
-        lived(life, face, block)
-    assert noted.calls == ["db startup", "db shutdown"]
-    wanted = {ValueError: "error", SystemExit: "end", KeyboardInterrupt: "SIGINT"}
-    assert life.report().why == wanted[error]
-
-
-def test_on_another_thread_signals_are_left_alone(store):
-    life = Lifecycle(store)
-    seen = []
-
-    def live():
-        with life:
-            seen.append([signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)])
-
-    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
-    thread = threading.Thread(target=live)
-    thread.start()
-    thread.join(10)
-    assert seen == [before]
-    assert life.report().orderly
-
-
-def test_where_no_thread_can_begin_any_more_handlers_run_on_the_callers(
-    store, monkeypatch
-):
-    """As at the very end of a process, in newer versions of Python."""
-
-    def start(thread):
-        raise RuntimeError("can't create new thread at interpreter shutdown")
-
-    life = Lifecycle(store)
-    seen = []
-    life.module("db", shutdown=lambda: seen.append(threading.current_thread()))
-    life.start()
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", start)
-        life.close()
-    assert seen == [threading.main_thread()]
-    assert life.report().orderly
-
-
 # What is refused.
 
 
@@ -1002,8 +803,23 @@ def test_a_plain_life_is_refused_where_an_event_loop_runs(store):
         with Lifecycle(store):
             raise AssertionError
 
-    with pytest.raises(Refused, match="async with"):
-        asyncio.run(live())
+    async def run():
+        async def main():
+            raise AssertionError
+
+        Lifecycle(store).run(main)
+
+    for refused in (live, run):
+        with pytest.raises(Refused, match="async with"):
+            asyncio.run(refused())
+
+
+def generator(module):
+    yield module
+
+
+async def agenerator(module):
+    yield module
 
 
 @pytest.mark.parametrize(
@@ -1020,6 +836,8 @@ def test_a_plain_life_is_refused_where_an_event_loop_runs(store):
         (lambda life: life.module("x", needs=[3]), WrongType, "text"),
         (lambda life: life.module("x", seconds=0), WrongType, "seconds"),
         (lambda life: life.module("x", optional=1), WrongType, "optional"),
+        (lambda life: life.module("x", core=generator), WrongType, "context manager"),
+        (lambda life: life.on("core", "x")(agenerator), WrongType, "context manager"),
         (lambda life: life.module("x", core=lambda a, b: 1), WrongType, "one argument"),
         (lambda life: life.module("x", core=lambda *, a: 1), WrongType, "one argument"),
         (lambda life: Lifecycle(3), WrongType, "a function that opens one"),

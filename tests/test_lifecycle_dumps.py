@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import stat
+import sys
 import threading
 from pathlib import Path
 
@@ -100,6 +101,45 @@ def test_secrets_are_masked(tmp_path, store, monkeypatch):
     assert dump["participants"]["queue"]["password"] == "***"
 
 
+def test_what_stands_behind_a_secrets_option_is_masked(store, monkeypatch):
+    words = ["agent.py", "--token", "hush hush", "--name", "ada", "--password=pw-1234"]
+    monkeypatch.setattr(sys, "argv", words)
+    dump = json.loads(Path(Lifecycle(store).dump()).read_text(encoding="utf-8"))
+    shown = ["agent.py", "--token", "***", "--name", "ada", "--password=***"]
+    assert dump["process"]["command"] == shown
+
+
+def test_a_block_that_is_cancelled_amid_its_dump_is_shut_down_all_the_same(
+    tmp_path, store
+):
+    life = Lifecycle(store)
+    calls, asked, free = [], threading.Event(), threading.Event()
+
+    def slow():
+        asked.set()
+        free.wait(10)
+
+    async def live():
+        async with life:
+            fails()
+
+    async def cancels():
+        task = asyncio.create_task(live())
+        await asyncio.to_thread(asked.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0)
+        free.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return life.phase
+
+    life.module("db", core=lambda: 1, shutdown=lambda: calls.append("down"))
+    store.checkpoints.participant("slow", slow)
+    assert asyncio.run(cancels()) == "ended"
+    assert calls == ["down"]
+    assert len(dumps(tmp_path)) == 1
+
+
 def test_participants_that_fail_or_hang_keep_nothing_from_being_written(
     tmp_path, store
 ):
@@ -172,14 +212,25 @@ def test_one_life_writes_few_and_one_store_keeps_few(tmp_path, store, monkeypatc
     monkeypatch.setattr(threading, "excepthook", lambda told: None)
     for _ in range(3):
         life = Lifecycle(store)
+        for _ in range(3):
+            Path(life.dump()).unlink()  # what is asked for is not one of the five
         with life:
             for _ in range(7):
                 thread = threading.Thread(target=lambda: os.kill)
                 threading.excepthook(
                     threading.ExceptHookArgs([ValueError, ValueError(), None, thread])
                 )
-        assert len(life.report().dumps) == 5
+        assert len(life.report().dumps) == 3 + 5
     assert len(dumps(tmp_path)) == KEPT
+
+
+def test_a_file_that_only_has_a_name_like_a_dumps_is_left_alone(tmp_path, store):
+    mine = tmp_path / "agent.db-dump-2020-my-own.json"
+    mine.touch()
+    life = Lifecycle(store)
+    made = [life.dump() for _ in range(KEPT + 2)]
+    there = sorted(str(path) for path in tmp_path.glob("*-dump-*"))
+    assert there == sorted([str(mine), *made[2:]])
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -202,7 +253,7 @@ def test_a_dump_that_cannot_be_written_is_told_and_harms_nothing(store, caplog):
         lived(life, "plain", fails)
     assert calls == ["down"]
     assert life.report().dumps == ()
-    assert "no emergency dump could be written to /nowhere" in caplog.text
+    assert "no emergency dump could be written: /nowhere" in caplog.text
 
 
 def test_a_store_in_memory_has_its_dumps_in_the_current_folder(tmp_path, monkeypatch):
@@ -228,6 +279,25 @@ raise ValueError("out of luck")
     assert running.said == ["db down"]
     (dump,) = dumps(tmp_path)
     assert dump["what"] == "an error that nobody caught"
+
+
+def test_a_report_of_a_crash_that_cannot_be_written_or_is_gone_harms_nothing(tmp_path):
+    text = """
+import faulthandler, glob
+faulthandler.disable()
+store = holdfast.open(sys.argv[1])
+for folder in sys.argv[2:]:
+    life = Lifecycle(store, faults=True, dumps=folder)
+    with life:
+        for path in glob.glob(f"{folder}/*-fault-*"):
+            os.unlink(path)
+            say("cleared away")
+    say(life.phase, signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+    running = Program(text, tmp_path, str(tmp_path), "/nowhere/at/all")
+    assert running.end() == 0, running.errors
+    assert running.said == ["cleared away", "ended True", "ended True"]
+    assert "a crash of the interpreter would be reported nowhere" in running.errors
 
 
 def test_a_crash_of_the_interpreter_leaves_where_it_stood(tmp_path):

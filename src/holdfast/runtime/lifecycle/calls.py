@@ -1,16 +1,19 @@
 """Calls: one turn of a handler, as it is asked for and as it went.
 
-Answers for: what the course asks of whoever drives it, and is told.
-Leaves to others: driving it on threads (`calling`), or on an event loop (`acalling`).
+Answers for: what the sequence asks of whoever drives it, and is told.
+Leaves to others: calling on threads (`caller`), or on an event loop (`acaller`).
 """
 
 import inspect
+import sys
+import traceback
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
 from typing import TypeAlias, TypeVar
 
 import msgspec
 
+from holdfast.logs import logger
 from holdfast.runtime.lifecycle.phases import Outcome, Phase
 
 T = TypeVar("T")
@@ -18,6 +21,8 @@ GRACE_SECONDS = 1.0
 """How long a handler that was cancelled may take to end."""
 LOOK_UP_SECONDS = 0.1
 """How often a thread that waits looks whether a signal came."""
+_FRAMES = 4
+"""How many of the innermost calls are shown of a thread that is blocked."""
 inside: ContextVar[object] = ContextVar("inside", default=None)
 """The life whose handler runs here."""
 
@@ -75,6 +80,20 @@ async def awaited(value: Awaitable[object]) -> Given:
         raise
     except BaseException as error:  # some of them would end the event loop
         return None, error
+
+
+def say_blocked(call: Call, thread: int | None, what: str) -> None:
+    """Say in the log where an event loop stands that a handler blocks."""
+    frame = None if thread is None else sys._current_frames().get(thread)  # noqa: SLF001  # documented
+    lines = traceback.format_stack(frame)[-_FRAMES:] if frame else []
+    logger("holdfast.lifecycle").error(
+        "module %r: its %s handler blocks the event loop, which %s: await there, or "
+        "make it a plain function; it stands at\n%s",
+        call.module,
+        call.phase,
+        what,
+        "".join(lines).rstrip(),
+    )
 
 
 def is_async(function: object) -> bool:

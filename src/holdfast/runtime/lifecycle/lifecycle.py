@@ -1,8 +1,8 @@
 """The lifecycle: a program's way from its start to an orderly end.
 
 Answers for: what a user gives and holds: modules, blocks, `run`, the report.
-Leaves to others: what has its turn when (`course`), how a life is led on threads
-(`living`) and on an event loop (`aliving`), what is written in trouble (`dumps`).
+Leaves to others: what has its turn when (`sequence`), how a life is led on threads
+(`runner`) and on an event loop (`arunner`), what is written in trouble (`dumps`).
 Always holds: a life that has begun ends once, however it comes to that.
 """
 
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import Refused
 from holdfast.runtime.lifecycle.calls import is_async
-from holdfast.runtime.lifecycle.life import Life
-from holdfast.runtime.lifecycle.living import Living
+from holdfast.runtime.lifecycle.control import Control
 from holdfast.runtime.lifecycle.modules import F, Handler, phase_of, takes_argument
 from holdfast.runtime.lifecycle.phases import LifecycleReport, Phase
+from holdfast.runtime.lifecycle.runner import Runner, refuse_loop
 
 if TYPE_CHECKING:
     from holdfast.astore import AsyncStore
-    from holdfast.runtime.lifecycle.aliving import AsyncLiving
+    from holdfast.runtime.lifecycle.arunner import AsyncRunner
     from holdfast.store import Store
 
 SECONDS = 10.0
@@ -45,7 +45,7 @@ class Lifecycle:
         faults: bool = False,
     ) -> None:
         """Raises `WrongType`, `Closed`, `Refused` (a store as of a moment)."""
-        self._life = Life(
+        self._control = Control(
             self,
             store,
             seconds,
@@ -54,8 +54,8 @@ class Lifecycle:
             dumps=dumps,
             faults=faults,
         )
-        self._living: Living | None = None
-        self._aliving: AsyncLiving | None = None
+        self._runner: Runner | None = None
+        self._arunner: AsyncRunner | None = None
 
     # Modules.
 
@@ -87,7 +87,7 @@ class Lifecycle:
             Phase.READY: ready,
             Phase.SHUTDOWN: shutdown,
         }
-        self._life.plans.add(
+        self._control.plans.add(
             name,
             {phase: one for phase, one in given.items() if one is not None},
             needs=needs,
@@ -114,7 +114,7 @@ class Lifecycle:
         checked = phase_of(phase)
 
         def register(function: F) -> F:
-            self._life.plans.extend(
+            self._control.plans.extend(
                 getattr(function, "__name__", "") if name is None else name,
                 checked,
                 function,
@@ -132,7 +132,7 @@ class Lifecycle:
     @property
     def store(self) -> Any:
         """The store, once it is open."""
-        found = self._life.own.store
+        found = self._control.store_steps.store
         if found is None:
             raise Refused("the store is not open yet: the life has not begun")
         return found
@@ -140,23 +140,23 @@ class Lifecycle:
     @property
     def phase(self) -> Phase:
         """How far it has come."""
-        return self._life.course.phase
+        return self._control.sequence.phase
 
     @property
     def stopping(self) -> bool:
         """Whether it is to end, or has ended."""
-        return self._life.stopping
+        return self._control.stopping
 
     def __getitem__(self, name: str) -> Any:
         """What a module's handlers gave, the last that was not None. Raises `NotFound`.
 
         None for a module that gave nothing, or was left out.
         """
-        return self._life.course.value(name)
+        return self._control.sequence.value(name)
 
     def report(self) -> LifecycleReport:
         """How it went so far: who began, who was left out, every step."""
-        return self._life.course.report()
+        return self._control.sequence.report()
 
     def dump(self, what: str = "asked for") -> str | None:
         """Write an emergency dump now; its path, or None if that failed.
@@ -164,9 +164,9 @@ class Lifecycle:
         It has the phases, the modules, what participants of checkpoints have in memory,
         and where each thread stands. Secrets are masked.
         """
-        return self._life.dump(what)
+        return self._control.dump(what)
 
-    # Living.
+    # Runner.
 
     def start(self) -> None:
         """Bring all modules up, from core to ready.
@@ -180,28 +180,30 @@ class Lifecycle:
     def close(self) -> LifecycleReport:
         """Shut everything down, in reverse; how it went. Safe to call twice.
 
-        Raises `Refused` in a handler, and before the start.
+        A start that is under way elsewhere goes no further. In a signal's handler that
+        came amid the start or the shutdown, it is asked for, and not waited for. Raises
+        `Refused` in a handler of the life, and before the start.
         """
-        if self._living is None:
+        if self._runner is None:
             raise Refused("nothing to close: it was not started with `start` or `with`")
-        self._living.close()
+        self._runner.close()
         return self.report()
 
     def wait(self) -> None:
         """Wait until it is to end: for a signal, or `stop`."""
-        if self._living is None:
+        if self._runner is None:
             raise Refused("nothing to wait for: it was not started")
-        self._living.wait()
+        self._runner.wait()
 
     def stop(self) -> None:
         """Say that it is to end; from anywhere. It does not wait until that is so.
 
         `wait` and `await_stop` return; a start goes no further.
         """
-        self._life.ask("stop")
+        self._control.ask("stop")
 
     def __enter__(self) -> "Lifecycle":
-        self._lived().start()
+        self._lived().start(in_block=True)
         return self
 
     def __exit__(
@@ -210,29 +212,29 @@ class Lifecycle:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        assert self._living is not None
-        return self._living.leave(error)
+        assert self._runner is not None
+        return self._runner.leave(error)
 
-    # Living, awaited.
+    # Runner, awaited.
 
     async def astart(self) -> None:
         """As `start`, on this event loop; its end is the life's end, too."""
         await self._awaited().start()
 
     async def aclose(self) -> LifecycleReport:
-        """As `close`."""
-        if self._aliving is None:
+        """As `close`. Raises `Refused` on another event loop while the life's runs."""
+        if self._arunner is None:
             raise Refused(
                 "nothing to close: it was not started with `astart` or `async with`"
             )
-        await self._aliving.close()
+        await self._arunner.close()
         return self.report()
 
     async def await_stop(self) -> None:
         """As `wait`."""
-        if self._aliving is None:
+        if self._arunner is None:
             raise Refused("nothing to wait for: it was not started")
-        await self._aliving.wait()
+        await self._arunner.wait()
 
     async def __aenter__(self) -> "Lifecycle":
         await self._awaited().start(in_block=True)
@@ -244,8 +246,8 @@ class Lifecycle:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        assert self._aliving is not None
-        return await self._aliving.leave(error)
+        assert self._arunner is not None
+        return await self._arunner.leave(error)
 
     def run(self, main: Handler | None = None) -> Any:
         """Live for as long as a function runs, plain or async; gives what it gives.
@@ -257,6 +259,7 @@ class Lifecycle:
         wanted = main is not None and takes_argument(main, "main")
         arguments = [self] if wanted else []
         if main is not None and is_async(main):
+            refuse_loop()
             import asyncio  # noqa: PLC0415  # it loads slowly
 
             return asyncio.run(self._run(main, arguments))
@@ -268,21 +271,21 @@ class Lifecycle:
             found: Any = main(*arguments)
             return await found
 
-    def _lived(self) -> Living:
-        living = Living(self._life)
-        living.begin()
-        self._living = living
-        return living
+    def _lived(self) -> Runner:
+        runner = Runner(self._control)
+        runner.begin()
+        self._runner = runner
+        return runner
 
-    def _awaited(self) -> "AsyncLiving":
-        from holdfast.runtime.lifecycle.aliving import (  # noqa: PLC0415  # as said
-            AsyncLiving,
+    def _awaited(self) -> "AsyncRunner":
+        from holdfast.runtime.lifecycle.arunner import (  # noqa: PLC0415  # as said
+            AsyncRunner,
         )
 
-        aliving = AsyncLiving(self._life)
-        aliving.begin()
-        self._aliving = aliving
-        return aliving
+        arunner = AsyncRunner(self._control)
+        arunner.begin()
+        self._arunner = arunner
+        return arunner
 
     def __repr__(self) -> str:
         return f"<holdfast.runtime.Lifecycle {self.phase}>"

@@ -1,7 +1,7 @@
 """Modules: what a program is made of, and what each does in each phase.
 
 Answers for: what may be said of a module, and the sentence for what may not.
-Leaves to others: their order (`ordering`), their turns (`course`).
+Leaves to others: their order (`ordering`), their turns (`sequence`).
 Always holds: nothing can be said any more once the life has begun.
 """
 
@@ -112,6 +112,12 @@ class Plans:
     def _turn(self, what: str, handler: Handler, seconds: float) -> Turn:
         if not callable(handler):
             raise edges.wrong_type(what, "a function", handler)
+        if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+            raise WrongType(
+                f"{what}: a call of a generator function does nothing; nothing was "
+                "registered: make it a context manager (contextlib.contextmanager), "
+                "and enter that in a handler: module.enter(…)"
+            )
         return Turn(handler, takes_argument(handler, what), seconds)
 
     def _limit(self, seconds: float | None) -> float:

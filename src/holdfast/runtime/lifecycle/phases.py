@@ -1,7 +1,7 @@
 """Phases: what a program goes through, and what is told of it.
 
 Answers for: the names of the phases, the record of one step, the report of a life.
-Leaves to others: what is done in a phase (`course`).
+Leaves to others: what is done in a phase (`sequence`).
 """
 
 from enum import StrEnum

@@ -2,8 +2,8 @@
 
 Answers for: taking them on the main thread, giving them back, and passing one on to who
 had it before.
-Leaves to others: what a signal means for the life (`life`), sections of state that are
-not saved when SIGTERM comes (`last_words`).
+Leaves to others: what a signal means for the life (`control`), sections of state that
+are not saved when SIGTERM comes (`last_words`).
 Always holds: a signal that is ignored stays ignored; one that another has taken since
 is left to that one, who may still call us, and is passed on then; a process that was
 forked from this one is none of the life's.
@@ -43,7 +43,7 @@ class Signals:
             return
         self._pid = os.getpid()
         for number in _TAKEN:
-            before = _handler(number)
+            before = _lasting(_handler(number), number)
             if before not in {signal.SIG_IGN, None}:  # None: not set by Python
                 self._before[number] = before
                 _handle(number, self._on)
@@ -57,6 +57,14 @@ class Signals:
             if _handler(number) == self._on:
                 _handle(number, _in_use(before))
 
+    def pass_on(self, number: int) -> None:
+        """Have who had it before hear of it, unless that was an event loop.
+
+        Whatever handles a signal, `loop.add_signal_handler` hears of it when it comes.
+        """
+        if getattr(_handler(number), "__name__", "") != last_words.LOOP_HANDLER:
+            signal.raise_signal(number)
+
     def is_plain(self, number: int) -> bool:
         """Whether nobody had changed what Python itself does at SIGINT."""
         return self._before.get(number) is signal.default_int_handler
@@ -65,9 +73,9 @@ class Signals:
         if self._pid == os.getpid():
             self._tell(number)
         else:
-            self._pass_on(number, frame)
+            self._do_without(number, frame)
 
-    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+    def _do_without(self, number: int, frame: FrameType | None) -> None:
         """Do what would be done without us."""
         before = self._before[number]
         if callable(before):
@@ -75,6 +83,18 @@ class Signals:
         else:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+
+
+def _lasting(handler: Any, number: int) -> Any:
+    """A handler; who had it before in the place of a life that has ended.
+
+    One that ended on another thread than the main one could not give it back.
+    """
+    while isinstance(owner := getattr(handler, "__self__", None), Signals):
+        if owner._pid:  # noqa: SLF001  # another life, which lasts
+            break
+        handler = owner._before[number]  # noqa: SLF001
+    return handler
 
 
 def _in_use(handler: Any) -> Any:

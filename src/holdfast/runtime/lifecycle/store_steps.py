@@ -1,17 +1,19 @@
-"""Its own: the steps that a lifecycle does itself, before and after those of modules.
+"""Store steps: what a lifecycle does itself, before and after what modules do.
 
 Answers for: opening and closing the store, restoring what the last checkpoint had,
 taking the next one, and bringing to disk what is only in memory.
-Leaves to others: when each has its turn (`course`), checkpoints (`desk`, `keeper`).
+Leaves to others: when each has its turn (`sequence`), checkpoints (`desk`, `keeper`).
 Always holds: a store that was open already is not closed.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast import edges
 from holdfast.clock import Clock, SystemClock
-from holdfast.errors import HoldfastError, Refused
+from holdfast.errors import HoldfastError, Refused, Unreachable
 from holdfast.runtime.checkpoints.desk import Desk
 from holdfast.runtime.checkpoints.keeper import Keeper, keeper_of
 from holdfast.runtime.lifecycle.calls import Call
@@ -20,15 +22,19 @@ from holdfast.runtime.lifecycle.phases import Phase
 from holdfast.runtime.saving import known_saver
 
 if TYPE_CHECKING:
+    from holdfast.kinds.checkpoint_records import MemoryCheckpoint, Restoration
     from holdfast.store import Store
 
+T = TypeVar("T")
 CHECKPOINT_SECONDS = 60.0
 """How long all participants together may take; each has a limit of its own."""
+AWAY_SECONDS = 5.0
+"""How long a shutdown waits for a server that is away."""
+_AGAIN_SECONDS = 0.1
 STORE_SECONDS = 60.0
-"""How long flushing and closing may take."""
 
 
-class Own:
+class StoreSteps:
     """What a lifecycle does itself, with the store that it is about."""
 
     def __init__(self, source: object, *, checkpoints: bool) -> None:
@@ -37,6 +43,10 @@ class Own:
         self._source = source
         self._checkpoints = checkpoints
         self._opened = False
+        self._until: float | None = None
+        """Until when the shutdown waits for a server that is away."""
+        self._away = False
+        """Whether it was away all that time."""
         if _is_store(source):
             self.store = _checked(source)
         elif not callable(source) and not isinstance(source, Awaitable):
@@ -111,11 +121,12 @@ class Own:
     def closing(self) -> Iterator[Call]:
         """Bring to disk what is only in memory, and close what was opened."""
         if self.writes:
-            yield self._last("state", self._flush_state, "flushing")
-            if self.plain._core.events.used:  # noqa: SLF001
-                yield self._last("events", self.plain.events.flush, "flushing")
+            yield _last("state", self._flush_state, "flushing")
+            # a server that was away is waited for once: closing tries it, too
+            if self.plain._core.events.used and not self._away:  # noqa: SLF001
+                yield _last("events", self.plain.events.flush, "flushing")
         if self._opened:
-            yield self._last("store", self.plain.close, "closing")
+            yield _last("store", self.plain.close, "closing")
 
     def collected(self) -> dict[str, object]:
         """What participants have in memory now; what failed is said so."""
@@ -131,25 +142,40 @@ class Own:
         store = self.plain
         saver = known_saver(store._core, store._terms)  # noqa: SLF001
         if saver is not None:
-            saver.flush()
+            self._tried(partial(saver.flush, patient=False))
 
     def _restore(self) -> None:
         """Give every owner's participants what waits for them."""
         wrong: dict[str, str] = {}
         for desk in self._desks():
-            failed = desk.restore().failed
-            wrong |= {_of(desk.owner, name): said for name, said in failed.items()}
+            wrong |= _wrong(desk, desk.restore)
         _raise_if(wrong, "not restored, and left for another try")
 
     def _take(self) -> None:
         """Take every owner's last checkpoint: none is taken by itself after it."""
         wrong: dict[str, str] = {}
         for desk in self._desks():
-            taken = desk.take("shutdown")
-            failed = {} if taken is None else taken.failed
-            wrong |= {_of(desk.owner, name): said for name, said in failed.items()}
+            take = partial(desk.take, "shutdown", patient=False)
+            wrong |= _wrong(desk, partial(self._tried, take))
         self._keeper.rest()
         _raise_if(wrong, "not in the last checkpoint")
+
+    def _tried(self, work: Callable[[], T]) -> T:
+        """Do something at the end. A server that is away is waited for, in all so long.
+
+        Not as long as a write usually does: modules wait to be shut down, and
+        supervisors kill.
+        """
+        if self._until is None:
+            self._until = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                return work()
+            except Unreachable:
+                self._away = time.monotonic() > self._until
+                if self._away:
+                    raise
+                time.sleep(_AGAIN_SECONDS)
 
     def _desks(self) -> list[Desk]:
         if self.store is None:
@@ -159,9 +185,6 @@ class Own:
     @property
     def _keeper(self) -> Keeper:
         return keeper_of(self.plain._core)  # noqa: SLF001
-
-    def _last(self, name: str, function: Callable[[], object], what: str) -> Call:
-        return _call(name, Phase.SHUTDOWN, function, STORE_SECONDS, what)
 
     def _open(self) -> object:
         found = self._source() if callable(self._source) else self._source
@@ -194,6 +217,10 @@ def _call(
     return Call(name, phase, function, seconds, what)
 
 
+def _last(name: str, function: Callable[[], object], what: str) -> Call:
+    return Call(name, Phase.SHUTDOWN, function, STORE_SECONDS, what)
+
+
 def _is_store(value: object) -> bool:
     return hasattr(type(value), "perform") and hasattr(value, "_core")
 
@@ -212,6 +239,18 @@ def _checked(store: Any) -> Any:
 def _of(owner: str, name: str) -> str:
     """A participant's name, with whose it is."""
     return f"{owner}: {name}" if owner else name
+
+
+def _wrong(
+    desk: Desk, work: "Callable[[], MemoryCheckpoint | Restoration | None]"
+) -> dict[str, str]:
+    """What went wrong with an owner's participants; it keeps no other owner's."""
+    try:
+        done = work()
+    except HoldfastError as error:
+        return {_of(desk.owner, "all of them"): str(error)}
+    failed = {} if done is None else done.failed
+    return {_of(desk.owner, name): said for name, said in failed.items()}
 
 
 def _raise_if(wrong: Mapping[str, str], what: str) -> None:

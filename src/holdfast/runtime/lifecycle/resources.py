@@ -1,9 +1,9 @@
-"""Things: what a module opened, closed again after its shutdown handler.
+"""Resources: what a module opened, closed again after its shutdown handler.
 
 Answers for: the module as its handlers hold it; entering, and what leaves again.
-Leaves to others: when that is (`course`).
+Leaves to others: when that is (`sequence`).
 Always holds: what was entered is left once, the last first, also if a later handler of
-the module failed; an async thing is entered and left by one task, as anyio wants it.
+the module failed; an async resource is entered and left by one task, as anyio wants it.
 """
 
 import threading
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Thing(msgspec.Struct, frozen=True):
+class Resource(msgspec.Struct, frozen=True):
     """What was entered, by its type's name, and what leaves it."""
 
     what: str
@@ -32,23 +32,23 @@ class Thing(msgspec.Struct, frozen=True):
     on_loop: bool = False
 
 
-class Things:
+class Resources:
     """What one module entered, as long as it was not shut down."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._mutex = threading.Lock()
-        self._kept: list[Thing] = []
+        self._kept: list[Resource] = []
         self._over = False
 
-    def keep(self, thing: Thing) -> bool:
+    def keep(self, resource: Resource) -> bool:
         """Leave it later; False if the module was shut down meanwhile."""
         with self._mutex:
             if not self._over:
-                self._kept.append(thing)
+                self._kept.append(resource)
             return not self._over
 
-    def taken(self) -> list[Thing]:
+    def taken(self) -> list[Resource]:
         """What is to be left now, the last first; from here on, nothing is kept."""
         with self._mutex:
             self._over = True
@@ -74,14 +74,14 @@ class Module:
     `module["db"]` is what a handler of the module `db` gave.
     """
 
-    def __init__(self, life: "Lifecycle", things: Things) -> None:
+    def __init__(self, life: "Lifecycle", resources: Resources) -> None:
         self._life = life
-        self._things = things
+        self._resources = resources
 
     @property
     def name(self) -> str:
         """Its name."""
-        return self._things.name
+        return self._resources.name
 
     @property
     def life(self) -> "Lifecycle":
@@ -101,31 +101,31 @@ class Module:
     def __getitem__(self, name: str) -> Any:
         return self._life[name]
 
-    def enter(self, thing: AbstractContextManager[T]) -> T:
+    def enter(self, resource: AbstractContextManager[T]) -> T:
         """Enter a context manager; it is left after the shutdown handler.
 
         Raises `Refused` once the module was shut down.
         """
-        self._things.refuse_over()
-        value = thing.__enter__()
+        self._resources.refuse_over()
+        value = resource.__enter__()
 
         def leave() -> None:
-            thing.__exit__(None, None, None)
+            resource.__exit__(None, None, None)
 
-        if not self._things.keep(Thing(type(thing).__name__, leave)):
+        if not self._resources.keep(Resource(type(resource).__name__, leave)):
             leave()
-            raise self._things.over()
+            raise self._resources.over()
         return value
 
-    async def aenter(self, thing: AbstractAsyncContextManager[T]) -> T:
+    async def aenter(self, resource: AbstractAsyncContextManager[T]) -> T:
         """As `enter`, awaited; a task of its own enters and leaves it."""
-        self._things.refuse_over()
-        keeper = Keeper(thing, self.name)
+        self._resources.refuse_over()
+        keeper = Keeper(resource, self.name)
         value: T = await keeper.enter()
-        kept = Thing(type(thing).__name__, keeper.leave, on_loop=True)
-        if not self._things.keep(kept):
+        kept = Resource(type(resource).__name__, keeper.leave, on_loop=True)
+        if not self._resources.keep(kept):
             await keeper.leave()
-            raise self._things.over()
+            raise self._resources.over()
         return value
 
     def __repr__(self) -> str:
@@ -135,10 +135,10 @@ class Module:
 class Keeper:
     """A task that enters an async context manager, and leaves it."""
 
-    def __init__(self, thing: AbstractAsyncContextManager[Any], name: str) -> None:
+    def __init__(self, resource: AbstractAsyncContextManager[Any], name: str) -> None:
         import asyncio  # noqa: PLC0415  # who is here has it
 
-        self._thing = thing
+        self._resource = resource
         self._name = name
         self._end = asyncio.Event()
         self._entered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -166,7 +166,7 @@ class Keeper:
         await self._task
 
     async def _hold(self) -> None:
-        async with self._thing as value:
+        async with self._resource as value:
             self._entered.set_result(value)
             await self._end.wait()
 
@@ -175,6 +175,6 @@ class Keeper:
             logger("holdfast.lifecycle").error(
                 "module %r: its %s has ended by itself: %r",
                 self._name,
-                type(self._thing).__name__,
+                type(self._resource).__name__,
                 task.exception(),
             )

@@ -1,8 +1,8 @@
-"""The course of a life: which handler has its turn when, and what its failure means.
+"""The sequence of a life: which handler has its turn when, and what its failure means.
 
 Answers for: the phases in order, who is left out, the shutdown in reverse, the steps of
-the lifecycle's own (`own`), the report.
-Leaves to others: calling a handler, and how long it may take (`calling`, `acalling`).
+the lifecycle's own (`store_steps`), the report.
+Leaves to others: calling a handler, and how long it may take (`caller`, `acaller`).
 Always holds: a phase begins when the one before is over; a module is shut down once,
 after all that need it, if one of its handlers had come to its end, and what it entered
 is left in any case; nothing that a module does keeps another from its shutdown.
@@ -17,14 +17,14 @@ from holdfast.logs import logger
 from holdfast.runtime.lifecycle.calls import Call, Called, Steps, inside, is_async
 from holdfast.runtime.lifecycle.modules import CHECKPOINTS, Plan, Plans
 from holdfast.runtime.lifecycle.ordering import needing, ordered
-from holdfast.runtime.lifecycle.own import Own
 from holdfast.runtime.lifecycle.phases import (
     STARTING,
     LifecycleReport,
     LifecycleStep,
     Phase,
 )
-from holdfast.runtime.lifecycle.things import Module, Thing, Things
+from holdfast.runtime.lifecycle.resources import Module, Resource, Resources
+from holdfast.runtime.lifecycle.store_steps import StoreSteps
 from holdfast.runtime.working import error_text
 
 if TYPE_CHECKING:
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 class Member:
     """A module in this life."""
 
-    def __init__(self, plan: Plan, module: Module, things: Things) -> None:
+    def __init__(self, plan: Plan, module: Module, resources: Resources) -> None:
         self.plan = plan
         self.name = plan.name
         self.module = module
-        self.things = things
+        self.resources = resources
         self.begun = False
         self.over = False
         """Whether it was shut down, or left out."""
         self.value: object = None
 
 
-class Course:
+class Sequence:
     """How far a life has come, and what comes next."""
 
-    def __init__(self, plans: Plans, own: Own) -> None:
+    def __init__(self, plans: Plans, store_steps: StoreSteps) -> None:
         self.phase = Phase.NEW
         self.asked: str | None = None
         """Why it is to end, once anyone said so."""
@@ -57,9 +57,11 @@ class Course:
         self.left_out: dict[str, str] = {}
         self.dumps: list[str] = []
         self._plans = plans
-        self._own = own
+        self._store_steps = store_steps
         self._steps: list[LifecycleStep] = []
         self._was_ready = False
+        self._at: Call | None = None
+        """What is being called."""
 
     def report(self) -> LifecycleReport:
         """How it went so far."""
@@ -81,14 +83,14 @@ class Course:
 
     # The start.
 
-    def begin(self, module_of: Callable[[Things], Module]) -> None:
+    def begin(self, module_of: Callable[[Resources], Module]) -> None:
         """Put the modules in order. Raises `Refused`."""
         order = ordered(self._plans.by_name)
         self._plans.closed = True
         for name in order:
-            things = Things(name)
+            resources = Resources(name)
             plan = self._plans.by_name[name]
-            self.members[name] = Member(plan, module_of(things), things)
+            self.members[name] = Member(plan, module_of(resources), resources)
 
     def starting(self) -> Steps[None]:
         """From core to ready. Raises `StartFailed`.
@@ -97,7 +99,7 @@ class Course:
         """
         began = time.monotonic()
         self.phase = Phase.CORE
-        for call in self._own.opening():
+        for call in self._store_steps.opening():
             done = yield from self._step(call)
             if not done.done:
                 raise _failed(call, done)
@@ -110,7 +112,7 @@ class Course:
         if self.asked is not None:
             return
         up = [member.name for member in self.members.values() if not member.over]
-        for call in self._own.ready(up):
+        for call in self._store_steps.ready(up):
             yield from self._step(call)
         self._was_ready = True
         _log().info(
@@ -158,15 +160,15 @@ class Course:
         self.why = self.why or why
         self.phase = Phase.SHUTDOWN
         began = time.monotonic()
-        for call in self._own.beginning_to_end(self.why):
+        for call in self._store_steps.beginning_to_end(self.why):
             yield from self._step(call)
         members = list(reversed(self.members.values()))
         first = needing(self._plans.by_name, {CHECKPOINTS})
         yield from self._end_all(m for m in members if m.name in first)
-        for call in self._own.checkpoint(was_ready=self._was_ready):
+        for call in self._store_steps.checkpoint(was_ready=self._was_ready):
             yield from self._step(call)
         yield from self._end_all(m for m in members if m.name not in first)
-        for call in self._own.closing():
+        for call in self._store_steps.closing():
             yield from self._step(call)
         self.phase = Phase.ENDED
         _log().info(
@@ -181,9 +183,11 @@ class Course:
         if self.phase is Phase.ENDED:
             return
         self.why = self.why or self.asked
+        if self._at is not None:
+            self._note_cut_off(self._at.module, self._at.phase, self._at.what)
         for member in reversed(self.members.values()):
             if self._has_begun(member) and not member.over:
-                self._note(member.name, Phase.SHUTDOWN, "handler", Called("cut off", 0))
+                self._note_cut_off(member.name, Phase.SHUTDOWN, "handler")
                 member.over = True
         self.phase = Phase.ENDED
 
@@ -198,8 +202,8 @@ class Course:
         begun, member.over = self._has_begun(member), True
         if begun and Phase.SHUTDOWN in member.plan.turns:
             yield from self._step(self._call(member, Phase.SHUTDOWN))
-        for thing in member.things.taken():
-            yield from self._step(self._leaving(member, thing))
+        for resource in member.resources.taken():
+            yield from self._step(self._leaving(member, resource))
 
     def _has_begun(self, member: Member) -> bool:
         """Whether there is something to shut down."""
@@ -230,29 +234,36 @@ class Course:
             on_loop=is_async(turn.function),
         )
 
-    def _leaving(self, member: Member, thing: Thing) -> Call:
+    def _leaving(self, member: Member, resource: Resource) -> Call:
         def left() -> object:
             inside.set(self)
-            return thing.leave()
+            return resource.leave()
 
         seconds = self._plans.seconds
         return Call(
-            member.name, Phase.SHUTDOWN, left, seconds, thing.what, thing.on_loop
+            member.name, Phase.SHUTDOWN, left, seconds, resource.what, resource.on_loop
         )
 
     def _step(self, call: Call) -> Steps[Called]:
+        self._at = call
         done: Called = yield call
-        self._note(call.module, call.phase, call.what, done)
+        self._at = None
+        self._note(call, done)
         told = call.phase in STARTING and call.what == "handler"  # by what follows
         if not done.done and not told:
             _log().error("module %r: %s", call.module, _what(call, done))
         return done
 
-    def _note(self, module: str, phase: Phase, what: str, done: Called) -> None:
+    def _note(self, call: Call, done: Called) -> None:
         error = None if done.error is None else error_text(done.error)
         self._steps.append(
-            LifecycleStep(module, phase, what, done.outcome, done.seconds, error)
+            LifecycleStep(
+                call.module, call.phase, call.what, done.outcome, done.seconds, error
+            )
         )
+
+    def _note_cut_off(self, module: str, phase: Phase, what: str) -> None:
+        self._steps.append(LifecycleStep(module, phase, what, "cut off", 0.0))
 
 
 def _failed(call: Call, done: Called) -> StartFailed:
@@ -268,7 +279,7 @@ def _what(call: Call, done: Called) -> str:
     if done.outcome == "timed out":
         return f"{which} was not done after {call.seconds:g} s, and was gone past"
     if done.outcome == "cut off":
-        return f"{which} was cut off by the end of the event loop"
+        return f"{which} was cut off: by a second signal, or the event loop's end"
     assert done.error is not None
     return f"{which} failed: {error_text(done.error)}"
 

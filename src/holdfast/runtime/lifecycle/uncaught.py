@@ -1,4 +1,4 @@
-"""Alarms: errors that nobody caught, told before they take their way.
+"""Uncaught: errors that nobody caught, told before they take their way.
 
 Answers for: the hooks of the interpreter, of threads and of event loops, while a life
 lasts; Python's own report of a crash, if it is wanted.
@@ -8,12 +8,14 @@ another has set since are left alone.
 """
 
 import faulthandler
+import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,12 +23,13 @@ if TYPE_CHECKING:
 Tell = Callable[[str, BaseException], object]
 
 
-class Alarms:
+class Uncaught:
     """Has a function told of errors that nobody caught, and where."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
-        self._on = False
+        self._pid = 0
+        """The process that is listened to; none that was forked from it."""
         self._main_before = sys.excepthook
         self._thread_before = threading.excepthook
         self._loops: list[tuple[asyncio.AbstractEventLoop, Any]] = []
@@ -35,7 +38,7 @@ class Alarms:
 
     def set(self) -> None:
         """Listen."""
-        self._on = True
+        self._pid = os.getpid()
         self._main_before, sys.excepthook = sys.excepthook, self._main
         self._thread_before = threading.excepthook
         threading.excepthook = self._thread
@@ -59,7 +62,7 @@ class Alarms:
 
     def lift(self) -> None:
         """Listen no more."""
-        self._on = False
+        self._pid = 0
         if sys.excepthook == self._main:
             sys.excepthook = self._main_before
         if threading.excepthook == self._thread:
@@ -70,8 +73,13 @@ class Alarms:
         if self._faults is not None and self._faults_path is not None:
             faulthandler.disable()
             self._faults.close()
-            if self._faults_path.stat().st_size == 0:
-                self._faults_path.unlink()
+            with suppress(OSError):  # it may have been cleared away
+                if self._faults_path.stat().st_size == 0:
+                    self._faults_path.unlink()
+
+    def _is_told(self, error: BaseException | None) -> TypeGuard[Exception]:
+        """Whether it is told: an error, in this very process, while we listen."""
+        return self._pid == os.getpid() and isinstance(error, Exception)
 
     def _main(
         self,
@@ -79,20 +87,20 @@ class Alarms:
         error: BaseException,
         trace: TracebackType | None,
     ) -> None:
-        if self._on and isinstance(error, Exception):
+        if self._is_told(error):
             self._tell("an error that nobody caught", error)
         self._main_before(kind, error, trace)
 
     def _thread(self, told: threading.ExceptHookArgs) -> None:
         error = told.exc_value
-        if self._on and isinstance(error, Exception):
+        if self._is_told(error):
             name = told.thread.name if told.thread is not None else "?"
             self._tell(f"an error that nobody caught on thread {name!r}", error)
         self._thread_before(told)
 
     def _looped(self, loop: "asyncio.AbstractEventLoop", said: dict[str, Any]) -> None:
         error = said.get("exception")
-        if self._on and isinstance(error, Exception):
+        if self._is_told(error):
             self._tell_aside(f"on the event loop: {said.get('message')}", error)
         before = next((b for known, b in self._loops if known is loop), None)
         if before is not None:
@@ -102,7 +110,7 @@ class Alarms:
 
     def _tell_aside(self, what: str, error: BaseException) -> None:
         """Tell it on a thread, so that the event loop need not wait."""
-        if not sys.is_finalizing():
+        with suppress(RuntimeError):  # the interpreter ends, and has no threads left
             threading.Thread(
                 target=self._tell, args=[what, error], name="holdfast-dump"
             ).start()

@@ -1,22 +1,18 @@
-"""Calling, awaited: handlers on the event loop of who calls.
+"""Caller, awaited: handlers on the event loop of who calls.
 
-Answers for: what `calling` answers for, on an event loop; plain functions run on
+Answers for: what `caller` answers for, on an event loop; plain functions run on
 threads, so that the loop goes on.
-Always holds: what `calling` holds, but that a coroutine which blocks the loop keeps it:
+Always holds: what `caller` holds, but that a coroutine which blocks the loop keeps it:
 then a thread says so in the log, with the line where it stands.
 """
 
 import asyncio
 import contextlib
 import contextvars
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Awaitable
-from typing import Any
 
-from holdfast.logs import logger
 from holdfast.runtime.lifecycle.calls import (
     GRACE_SECONDS,
     Call,
@@ -24,6 +20,7 @@ from holdfast.runtime.lifecycle.calls import (
     Given,
     awaited,
     outcome,
+    say_blocked,
 )
 from holdfast.runtime.lifecycle.phases import Phase
 
@@ -34,11 +31,14 @@ class AsyncCaller:
     def __init__(self) -> None:
         self.at_once = False
         """Whether a cancelled shutdown ends, and does not go on."""
+        self.cancelled: asyncio.CancelledError | None = None
+        """What came amid a call that was done to its end all the same."""
 
     async def call(self, call: Call) -> Called:
         """Call a function, and wait for it as long as it may take.
 
-        Raises `CancelledError`: not in the shutdown, which goes on.
+        Raises `CancelledError`: not in the shutdown, which goes on, nor in a plain
+        function, which would go on unheard.
         """
         began = time.monotonic()
         task = asyncio.ensure_future(_carried(call))
@@ -66,11 +66,12 @@ class AsyncCaller:
             left = None if until is None else max(until - time.monotonic(), 0)
             try:
                 await asyncio.wait({task}, timeout=left)
-            except asyncio.CancelledError:
-                if call.phase is Phase.SHUTDOWN and not self.at_once:
-                    continue  # the event loop ends: that is what it is done for
-                await _broken_off(task)
-                raise
+            except asyncio.CancelledError as error:
+                if self.at_once or (call.on_loop and call.phase is not Phase.SHUTDOWN):
+                    await _broken_off(task)
+                    raise
+                self.cancelled = error
+                continue
             if not task.done():
                 await _broken_off(task)
                 return False
@@ -112,10 +113,6 @@ async def _on_thread(call: Call) -> Given:
     return given
 
 
-_FRAMES = 4
-"""How many of the innermost calls are shown of a thread that is blocked."""
-
-
 class _Guard:
     """Says in the log where an event loop stands that a handler blocks."""
 
@@ -134,12 +131,4 @@ class _Guard:
             self._timer.cancel()
 
     def _tell(self) -> None:
-        frame: Any = sys._current_frames().get(self._thread)  # noqa: SLF001  # documented
-        lines = traceback.format_stack(frame)[-_FRAMES:] if frame else []
-        logger("holdfast.lifecycle").error(
-            "module %r: its %s handler blocks the event loop, which nothing can go "
-            "past: await there, or make it a plain function; it stands at\n%s",
-            self._call.module,
-            self._call.phase,
-            "".join(lines).rstrip(),
-        )
+        say_blocked(self._call, self._thread, "nothing can go past")

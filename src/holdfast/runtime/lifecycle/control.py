@@ -1,7 +1,7 @@
-"""A life: all that belongs to one, whichever way it is led.
+"""Control: what belongs to one life, whichever way it is led.
 
-Answers for: its parts, what a signal or an alarm means, who may end it.
-Leaves to others: leading it (`living`, `aliving`).
+Answers for: its parts, its beginning and its end, what a signal or a stop means for it.
+Leaves to others: leading it (`runner`, `arunner`).
 Always holds: it begins once and ends once; a process forked from its own has no part
 in it.
 """
@@ -10,7 +10,8 @@ import atexit
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,23 +19,26 @@ from holdfast import edges
 from holdfast.bell import Bell
 from holdfast.errors import Refused, StartFailed
 from holdfast.limits import Limits
-from holdfast.runtime.lifecycle.alarms import Alarms
-from holdfast.runtime.lifecycle.calls import LOOK_UP_SECONDS, inside
-from holdfast.runtime.lifecycle.course import Course
-from holdfast.runtime.lifecycle.dumping import Dumping
+from holdfast.logs import logger
+from holdfast.runtime.lifecycle.calls import LOOK_UP_SECONDS, Call, inside
+from holdfast.runtime.lifecycle.dumps import Dumps
 from holdfast.runtime.lifecycle.modules import Plans
-from holdfast.runtime.lifecycle.own import Own
 from holdfast.runtime.lifecycle.phases import Phase
+from holdfast.runtime.lifecycle.resources import Module
+from holdfast.runtime.lifecycle.sequence import Sequence
 from holdfast.runtime.lifecycle.signals import Signals
-from holdfast.runtime.lifecycle.things import Module
+from holdfast.runtime.lifecycle.store_steps import StoreSteps
+from holdfast.runtime.lifecycle.uncaught import Uncaught
 
 if TYPE_CHECKING:
     from holdfast.runtime.lifecycle.lifecycle import Lifecycle
 
+DUMP_SECONDS = 60.0
+"""How long the shutdown waits for a dump; each participant has a limit of its own."""
 _LIMITS = Limits()
 
 
-class Life:
+class Control:
     """What one life is made of."""
 
     def __init__(
@@ -50,16 +54,16 @@ class Life:
     ) -> None:
         self.face = face
         self.plans = Plans(seconds)
-        self.own = Own(
+        self.store_steps = StoreSteps(
             store, checkpoints=edges.truth_of(checkpoints, "checkpoints", _LIMITS)
         )
-        self.course = Course(self.plans, self.own)
+        self.sequence = Sequence(self.plans, self.store_steps)
         self._bell = Bell()
         """Rung once it is to end; a signal's handler may do so."""
         self.wakers: list[Callable[[], None]] = []
         """What is called then, on whichever thread."""
         self.hurry: Callable[[], None] | None = None
-        """What has the shutdown end at once, if that needs saying."""
+        """What has the shutdown end at once."""
         self.signal: int | None = None
         """The first signal that came."""
         self.signals = Signals(self._on_signal)
@@ -67,8 +71,10 @@ class Life:
         """What a signal means where the program works; None elsewhere."""
         self._takes_signals = edges.truth_of(signals, "signals", _LIMITS)
         self._faults = edges.truth_of(faults, "faults", _LIMITS)
-        self._dumping = Dumping(self.course, self.own, self.plans, _folder_of(dumps))
-        self.alarms = Alarms(self._dumping.write)
+        self._dumps = Dumps(
+            self.sequence, self.store_steps, self.plans, _folder_of(dumps)
+        )
+        self.uncaught = Uncaught(self._dumps.write)
         self._mutex = threading.Lock()
         self._pid: int | None = None
         self._at_exit: Callable[[], None] | None = None
@@ -76,8 +82,8 @@ class Life:
     @property
     def stopping(self) -> bool:
         """Whether it is to end, or has ended."""
-        over = self.course.phase in {Phase.SHUTDOWN, Phase.ENDED}
-        return over or self.course.asked is not None
+        over = self.sequence.phase in {Phase.SHUTDOWN, Phase.ENDED}
+        return over or self.sequence.asked is not None
 
     @property
     def ours(self) -> bool:
@@ -97,33 +103,41 @@ class Life:
                     "this life has begun before, and is lived once: make another "
                     "Lifecycle"
                 )
-            self.course.begin(lambda things: Module(self.face, things))
+            self.sequence.begin(lambda resources: Module(self.face, resources))
             self._pid = os.getpid()
         self._at_exit = at_exit
         atexit.register(at_exit)
-        self.alarms.set()
-        if self.own.store is not None:
+        self.uncaught.set()
+        if self.store_steps.store is not None:
             self.opened()
         if self._takes_signals:
             self.signals.take()
 
     def opened(self) -> None:
         """The store is open: now it is known where a crash is to be reported."""
-        if self._faults:
-            self.alarms.set_faults(self._dumping.place.faults())
+        if not self._faults:
+            return
+        try:
+            self.uncaught.set_faults(self._dumps.place.faults())
+        except OSError as error:
+            logger("holdfast.lifecycle").error(
+                "a crash of the interpreter would be reported nowhere, and the program "
+                "goes on without that: %s",
+                error,
+            )
 
     def end(self) -> None:
         """It has ended: nothing is looked after any more."""
         self.in_block = None
         self.wake()
-        self.alarms.lift()
         self.signals.give_back()
+        self.uncaught.lift()
         if self._at_exit is not None:
             atexit.unregister(self._at_exit)
 
     def refuse_inside(self) -> None:
         """Raise `Refused` in one of its handlers."""
-        if inside.get() is self.course:
+        if inside.get() is self.sequence:
             raise Refused(
                 "a handler cannot close the life that it is part of, which would wait "
                 "for it: use stop()"
@@ -133,8 +147,8 @@ class Life:
 
     def ask(self, why: str) -> None:
         """Have it end; it does not wait for that."""
-        if self.course.asked is None:
-            self.course.asked = why
+        if self.sequence.asked is None:
+            self.sequence.asked = why
         self.wake()
 
     def wake(self) -> None:
@@ -156,7 +170,7 @@ class Life:
             self.signals.give_back()
             if self.hurry is not None:
                 self.hurry()
-            signal.raise_signal(number)
+            self.signals.pass_on(number)
             return
         self.signal = number
         in_block = self.in_block
@@ -168,24 +182,27 @@ class Life:
         """Give a signal that came to who had it before; whether one did."""
         if self.signal is None:
             return False
-        signal.raise_signal(self.signal)
+        self.signals.pass_on(self.signal)
         return True
 
     def not_ready(self) -> StartFailed:
         """What is raised if it was to end before it was ready."""
-        return StartFailed(None, None, f"it was to end ({self.course.why})")
+        return StartFailed(None, None, f"it was to end ({self.sequence.why})")
 
     # Trouble.
 
     def dump(self, what: str) -> str | None:
         """Write a dump, as somebody asked for."""
-        found = self._dumping.write(edges.text_of(what, "what", _LIMITS), None)
+        found = self._dumps.write(edges.text_of(what, "what", _LIMITS), None)
         return None if found is None else str(found)
 
-    def trouble(self, error: BaseException) -> None:
-        """An error ends the program's block: write down what is known."""
+    def trouble(self, error: BaseException | None) -> Iterator[Call]:
+        """What is to be done about an error that ends the program's block."""
         if isinstance(error, Exception) and not isinstance(error, StartFailed):
-            self._dumping.write("an error ended the program's block", error)
+            write = partial(
+                self._dumps.write, "an error ended the program's block", error
+            )
+            yield Call("dump", Phase.SHUTDOWN, write, DUMP_SECONDS, "writing it")
 
 
 def _folder_of(dumps: Any) -> Path | bool:
