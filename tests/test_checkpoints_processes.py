@@ -18,7 +18,7 @@ from holdfast.runtime.checkpoints import living
 from holdfast.runtime.checkpoints.asking import Question, asked_each
 from killing import Worker
 from postgres import until
-from remembering import Memory, statuses, taken_in
+from remembering import Memory, hurry, statuses, taken_in
 from test_cut_points import cut_everywhere
 
 WAITING, CLAIMED, RESTORED, REPLACED = PartStatus
@@ -282,7 +282,12 @@ def test_a_list_goes_on_where_a_page_ended(store):
 # Asking others.
 
 
-def test_running_processes_are_asked_and_who_does_not_answer_is_named(target):
+@pytest.fixture
+def fast(monkeypatch):
+    hurry(monkeypatch)
+
+
+def test_running_processes_are_asked_and_who_does_not_answer_is_named(target, fast):
     def work(say):
         store = holdfast.open(target)
         Memory(["theirs"]).take_part(store)
@@ -316,7 +321,7 @@ def runs_of(store):
     return core.engine.read(core.unit(lambda tx: Runs(tx).list(), Terms()))
 
 
-def test_several_may_ask_at_once(place):
+def test_several_may_ask_at_once(place, fast):
     with holdfast.open(place) as asked, holdfast.open(place) as other:
         Memory([1]).take_part(asked)
         until(lambda: runs_of(other))
@@ -334,7 +339,7 @@ def test_several_may_ask_at_once(place):
         assert [[one.answered for one in answers] for answers in found] == [[True]] * 4
 
 
-def test_a_process_that_has_nothing_says_so(place):
+def test_a_process_that_has_nothing_says_so(place, fast):
     with holdfast.open(place) as store:
         Memory().take_part(store)
         until(lambda: runs_of(store))

@@ -11,6 +11,7 @@ from holdfast.engine import Terms
 from holdfast.kinds.checkpoint_runs import Runs
 from killing import Worker
 from postgres import until
+from remembering import hurry
 
 
 @pytest.fixture
@@ -95,7 +96,10 @@ def runs_of(place, owner):
         )
 
 
-def test_running_processes_take_one_and_who_does_not_answer_is_named(place, run):
+def test_running_processes_take_one_and_who_does_not_answer_is_named(
+    place, run, monkeypatch
+):
+    hurry(monkeypatch)
     holdfast.open(place).close()
 
     def work(say):

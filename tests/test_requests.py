@@ -9,7 +9,7 @@ import pytest
 import holdfast
 from holdfast import errors
 from holdfast.runtime import AsyncRequests, Requests
-from holdfast.runtime.requests import RequestStatus
+from holdfast.runtime.request_records import RequestStatus
 from killing import Worker
 
 QUEUED, ACTIVE, INTERRUPTED, FAILED = RequestStatus
@@ -147,9 +147,26 @@ def test_one_that_ends_its_process_each_time_is_given_up(place):
         store.checkpoints.restore()
         (poison,) = requests.list()
         assert (poison.status, poison.attempt) == (FAILED, 3)
-        assert "each of 3 attempts" in poison.error
+        assert "ended 3 times" in poison.error
         assert requests.take() is None
-        assert requests.retry("poison").status is QUEUED
+        again = requests.retry("poison")
+        assert (again.status, again.interruptions) == (QUEUED, 0)
+
+
+def test_one_that_was_given_back_was_not_interrupted(place):
+    def work(requests, store):
+        requests.put(1, id="a")
+        for _ in range(3):
+            requests.take()
+            requests.release("a")
+        requests.take()
+
+    killed(place, work)
+    with holdfast.open(place) as store:
+        requests = Requests(store)
+        store.checkpoints.restore()
+        one = requests.get("a")
+        assert (one.status, one.attempt, one.interruptions) == (INTERRUPTED, 4, 1)
 
 
 def test_what_was_put_again_before_it_came_back_goes_on_as_it_was(place):
@@ -262,3 +279,69 @@ def test_a_task_waits_for_the_next_and_an_event_loop_is_not_kept(place):
             assert stand(requests) == {"x": INTERRUPTED, "y": QUEUED}
 
     asyncio.run(main())
+
+
+def test_a_checkpoint_has_them_whatever_a_thread_was_amid(place):
+    """As when a signal's handler closes the store, amid any call."""
+    with holdfast.open(place) as store:
+        requests = Requests(store)
+        requests.put(1, id="a")
+        with requests._mutex:
+            taken = store.checkpoints.take()
+            assert stand(requests) == {"a": QUEUED}
+            requests.put(2, id="b")
+        assert (len(taken.parts), taken.failed) == (1, {})
+
+
+def test_what_several_processes_left_is_done_oldest_first(place):
+    for process in "ab":
+        with holdfast.open(place) as store:
+            requests = Requests(store)
+            for number in (1, 2, 3):
+                requests.put(number, id=f"{process}{number}")
+            requests.take()
+    with holdfast.open(place) as store:
+        requests = Requests(store)
+        requests.put(0, id="new")
+        store.checkpoints.restore()
+        ids = [one.id for one in requests.list()]
+        assert ids == ["a1", "b1", "a2", "a3", "b2", "b3", "new"]
+        assert requests.take().id == "a1"
+        requests.release("a1")
+        assert requests.take().id == "a1"  # before what was interrupted as well
+
+
+def test_a_lane_is_free_once_its_request_is_active_no_more(requests):
+    for end in (requests.complete, requests.release, requests.drop):
+        requests.put(1, id="a")
+        requests.put(2, id="b")
+        assert requests.take("").id == "a"
+        assert requests.take("") is None
+        assert not requests.drop("c")
+        assert requests.take("") is None
+        end("a")
+        assert requests.take().id in {"a", "b"}
+        requests.drop("a")
+        requests.drop("b")
+    requests.put(1, id="a")
+    requests.put(2, id="b")
+    requests.take()
+    requests.fail("a", "no")
+    assert requests.take().id == "b"
+    requests.retry("a")
+    assert [one.id for one in requests.list()] == ["b", "a"]
+
+
+def test_arguments_of_a_wrong_type_are_refused(requests, place):
+    for call in (
+        lambda: requests.take([]),
+        lambda: requests.list(lane=[]),
+        lambda: requests.list(status="odd"),
+        lambda: requests.get(5),
+        lambda: requests.drop([]),
+        lambda: Requests(place),
+    ):
+        with pytest.raises(errors.WrongType):
+            call()
+    with holdfast.open(place) as store, pytest.raises(errors.WrongType, match="1 or"):
+        Requests(store, max_attempts=0)

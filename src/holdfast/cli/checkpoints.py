@@ -65,8 +65,8 @@ def checkpoints(
     """List checkpoints, newest first; show one; or have running processes take one.
 
     `take` asks every process that has participants in the store, waits for what they
-    answer, and says who did not: then, and if there is no such process, its status
-    is 1.
+    answer, and says who did not. Its status is 1 if anybody did not, or a participant
+    failed, or there is no such process.
     """
     if id is not None and action != "show":
         raise BadInput(f"only `show` takes an id, and not `{action}`")

@@ -6,7 +6,7 @@ Leaves to others: finding checkpoints (`checkpoints`), which runs there are
 (`checkpoint_runs`), collecting and restoring (`runtime.checkpoints`).
 Always holds: a part is restored by whoever has claimed it, and claimed once, unless
 that failed, or somebody asks for it (`Checkpoints.retry`). What a run collects takes
-the place of what it collected before.
+the place of what it collected before. The newest is the one that was kept last.
 """
 
 from collections.abc import Mapping
@@ -48,20 +48,7 @@ class Keeping(Checkpoints):
         self._replace(run, failed)
         if not collected and not failed:
             return None
-        asked = {"owner": self.owner, "run": run.id}
-        id, now = self.tx.new_id(), self.tx.now
-        self.tx.put(
-            "memory_add",
-            id=id,
-            process=run.process,
-            reason=reason,
-            failed=codec.text_of(dict(failed)),
-            now=now,
-            **asked,
-        )
-        new = {**asked, "checkpoint": id, "now": now}
-        parts = [{"name": n, "data": d.text, **new} for n, d in collected.items()]
-        self.tx.put_each("memory_part_add", parts)
+        id = self._add(run, reason, collected, failed)
         self._prune()
         self._tell("taken", id, run, reason, collected, failed)
         return id
@@ -99,6 +86,30 @@ class Keeping(Checkpoints):
         level = "info" if good else "error"
         self.tx.tell(Told(f"{OF_CHECKPOINTS}{name}", what, level=level))
 
+    def _add(
+        self,
+        run: Run,
+        reason: str,
+        collected: Mapping[str, codec.Document],
+        failed: Mapping[str, str],
+    ) -> str:
+        """Add a checkpoint with its parts; its id."""
+        asked = {"owner": self.owner, "run": run.id}
+        id, now = self.tx.new_id(), self._now
+        self.tx.put(
+            "memory_add",
+            id=id,
+            process=run.process,
+            reason=reason,
+            failed=codec.text_of(dict(failed)),
+            now=now,
+            **asked,
+        )
+        new = {**asked, "checkpoint": id, "now": now}
+        parts = [{"name": n, "data": d.text, **new} for n, d in collected.items()]
+        self.tx.put_each("memory_part_add", parts)
+        return id
+
     def _replace(self, run: Run, failed: Mapping[str, str]) -> None:
         """Have wait no more what a run collected before, but for what failed now."""
         asked = {"owner": self.owner, "run": run.id}
@@ -121,6 +132,13 @@ class Keeping(Checkpoints):
         there = {name: data for name, status, *_, data in rows if status == "waiting"}
         given = {name: document.text for name, document in collected.items()}
         return row[0] if there == given else None
+
+    @property
+    def _now(self) -> int:
+        """When one is taken: never before the last one, as a clock may be set back."""
+        row = self.tx.one("memory_newest_at", owner=self.owner)
+        last = None if row is None else row[0]
+        return self.tx.now if last is None else max(self.tx.now, last + 1)
 
     @property
     def _most(self) -> int:

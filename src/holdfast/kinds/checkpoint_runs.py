@@ -14,6 +14,7 @@ from holdfast.engine import Transaction
 from holdfast.kinds.checkpoint_records import Run
 
 _RUNS = 10_000
+"""So many runs are asked at most, of those that were killed too."""
 _NEXT = "\x01"
 """After an owner, the first place in their order that is behind it."""
 _FORGOTTEN_US = 7 * 86_400_000_000
@@ -28,7 +29,9 @@ class Runs:
         self.owner = tx.terms.owner
 
     def beat(self, run: Run) -> None:
-        """Say that a run is there."""
+        """Say that a run is there; forget those that are long gone."""
+        before = self.tx.now - _FORGOTTEN_US
+        self.tx.put("memory_run_sweep", owner=self.owner, before=before)
         self.tx.put(
             "memory_run_beat",
             owner=self.owner,
@@ -43,8 +46,6 @@ class Runs:
     def end(self, run: Run) -> None:
         """Say that a run is over; what it took can be restored from now on."""
         self.tx.put("memory_run_end", owner=self.owner, id=run.id)
-        before = self.tx.now - _FORGOTTEN_US
-        self.tx.put("memory_run_sweep", owner=self.owner, before=before)
 
     def asked_of(self, run: Run) -> int:
         """Which question a run has not answered yet; 0 if there is none."""
@@ -52,7 +53,7 @@ class Runs:
         return 0 if row is None or row[0] <= row[1] else int(row[0])
 
     def list(self) -> Sequence[tuple[Run, int]]:
-        """Every run of the owner, with when it last beat."""
+        """The runs of the owner, each with when it last beat, newest first."""
         rows = self.tx.all("memory_run_list", owner=self.owner, limit=_RUNS)
         return [(Run(*row[:5]), row[5]) for row in rows]
 
@@ -95,11 +96,9 @@ class Runs:
 
     def owners(self) -> Sequence[str]:
         """Everyone who has a run, in the terms of every owner."""
-        found = []
-        after = ""
-        while (row := self.tx.one("memory_run_owners", after=after)) and row[
-            0
-        ] is not None:
+        found: list[str] = []
+        row = self.tx.one("memory_run_owners", after="")
+        while row is not None and row[0] is not None:
             found.append(row[0])
-            after = row[0] + "\x01"
+            row = self.tx.one("memory_run_owners", after=row[0] + _NEXT)
         return found

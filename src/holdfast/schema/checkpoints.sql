@@ -68,6 +68,10 @@ from memory_checkpoint m
 where m.owner = :owner and (m.taken_at, m.id) < (:before_at, :before_id)
 order by m.taken_at desc, m.id desc limit :limit
 
+-- memory_newest_at --
+-- When the newest checkpoint of an owner was taken.
+select max(m.taken_at) from memory_checkpoint m where m.owner = :owner
+
 -- memory_newest --
 -- The newest checkpoint of an owner.
 {memory_fields}
@@ -191,9 +195,9 @@ select r.asked, r.answered, r.answer
 from memory_run r where r.owner = :owner and r.id = :id
 
 -- memory_run_list --
--- The runs that an owner has.
+-- The runs that an owner has, those first that last said that they are there.
 select r.id, r.machine, r.pid, r.started, r.process, r.beat_at, r.asked
-from memory_run r where r.owner = :owner order by r.id limit :limit
+from memory_run r where r.owner = :owner order by r.beat_at desc limit :limit
 
 -- memory_run_owners --
 -- The first owner of a run, from a place in their order on.

@@ -2,8 +2,8 @@
 
 Answers for: who takes part; taking a checkpoint of them; giving them what waits.
 Leaves to others: how they are called (`participants`), which parts are given back
-(`restoring`), what is kept (`kinds.checkpoint_keeping`), when that is done by itself
-(`keeper`).
+(`restoring`), and how one is (`giving`); what is kept (`kinds.checkpoint_keeping`);
+when that is done by itself (`keeper`).
 Always holds: one is taken, or restored, at a time; what one participant does wrong is
 said of it, and keeps no other from its turn.
 """
@@ -17,27 +17,21 @@ from holdfast import codec, edges
 from holdfast.clock import token
 from holdfast.core import Core
 from holdfast.engine import Terms, Transaction, Unit
-from holdfast.errors import BadInput, HoldfastError, NotFound, Refused
+from holdfast.errors import HoldfastError, NotFound, Refused, TooLarge
 from holdfast.kinds.checkpoint_keeping import Keeping
 from holdfast.kinds.checkpoint_records import (
     Answer,
     Collected,
     MemoryCheckpoint,
     Restoration,
-    Waiting,
 )
 from holdfast.kinds.checkpoint_runs import Runs
 from holdfast.limits import hold
 from holdfast.logs import logger
 from holdfast.runtime.checkpoints import living
-from holdfast.runtime.checkpoints.participants import (
-    STILL_AT_IT,
-    Call,
-    Calls,
-    Participant,
-    refuse_within,
-    said,
-)
+from holdfast.runtime.checkpoints.calls import refuse_within
+from holdfast.runtime.checkpoints.giving import Giving
+from holdfast.runtime.checkpoints.participants import STILL_AT_IT, Calls, Participant
 from holdfast.runtime.checkpoints.restoring import Restoring, waiting_in
 
 
@@ -57,13 +51,15 @@ class Desk:
         self.run = living.begin(token(core.clock.now_us()))
         self.known = False
         """Whether the store knows of this run."""
+        self.giving = Giving(self._write, self.run, calls)
         self._calls = calls
         self._participants: dict[str, Participant] = {}
         self._wrong: dict[str, str] = {}
         """What kept participants from being collected the last time."""
-        self._mutex = threading.Lock()
+        self._over = False
+        self._mutex = threading.RLock()
         self._turn = threading.RLock()
-        """Held by who takes or restores; a signal's handler amid that has it, too."""
+        """Held by who takes or restores. A signal's handler amid that has both, too."""
 
     # Who takes part.
 
@@ -92,8 +88,7 @@ class Desk:
         return bool(self._participants)
 
     def _everyone(self) -> list[Participant]:
-        with self._mutex:
-            return list(self._participants.values())
+        return list(self._participants.copy().values())
 
     # Taking.
 
@@ -106,6 +101,7 @@ class Desk:
         """
         refuse_within("checkpoints.take")
         with self._turn:
+            self.giving.settle_again(patient=patient)
             found = self._gather()
             id = self._write(
                 lambda kind: kind.keep(
@@ -136,16 +132,14 @@ class Desk:
         everyone = self._everyone()
         failed = {one.name: STILL_AT_IT for one in everyone if one.is_at_it()}
         free = [one for one in everyone if one.name not in failed]
-        calls = [(one, one.collecting()) for one in free]
+        calls = [(one, one.collecting(self._kept)) for one in free]
         wrong = self._calls.all_done(calls)
         failed |= {name: error for name, error in wrong.items() if error is not None}
-        parts = {}
-        for one, call in calls:
-            if one.name not in failed and not _is_nothing(call.result):
-                try:
-                    parts[one.name] = self._document(call.result)
-                except (BadInput, RuntimeError) as error:
-                    failed[one.name] = said(error)
+        parts = {
+            one.name: call.result
+            for one, call in calls
+            if one.name not in failed and call.result is not None
+        }
         self._complain(failed)
         return _Gathered(parts, failed)
 
@@ -158,10 +152,17 @@ class Desk:
                 )
         self._wrong = failed
 
-    def _document(self, value: Any) -> codec.Document:
-        found: codec.Document = edges.document_of(
-            value, "what it has", self.core.limits
-        )
+    def _kept(self, value: Any) -> codec.Document | None:
+        """What is kept of what a participant has; None if that is nothing."""
+        if _is_nothing(value):
+            return None
+        found: codec.Document = edges.json_of(value, "what it has")
+        size, limit = len(found.text.encode()), self.core.limits.value_bytes
+        if size > limit:
+            raise TooLarge(
+                f"what it has: {size:,} is past the limit of {limit:,} "
+                "(limits.value_bytes); what it had before is kept: let it collect less"
+            )
         return found
 
     # Restoring.
@@ -170,6 +171,7 @@ class Desk:
         """Give participants what waits for them; of one checkpoint, if it is named."""
         refuse_within("checkpoints.restore")
         with self._turn:
+            self.giving.settle_again()
             waiting = self._read(lambda kind: (kind.tx.now, waiting_in(kind, id)))
             restoring = Restoring(self, waiting[0], named=id is not None)
             for part in waiting[1]:
@@ -187,60 +189,31 @@ class Desk:
                 "what was restored is in no checkpoint yet: %s", error
             )
 
-    def give(self, part: Waiting, participant: Participant) -> str | None:
-        """Give one part back, and keep how it went; what was wrong, if anything.
-
-        Raises `LookupError` if somebody else has it by now.
-        """
-        if participant.is_at_it():
-            return STILL_AT_IT
-        row = self._write(lambda kind: kind.claim(part, self.run))
-        if row is None:
-            raise LookupError(part.name)
-        call = participant.restoring(codec.decode(row[0]))
-        wrong = self._calls.all_done([(participant, call)])[participant.name]
-        if wrong is not None and call.tell_late(partial(self._late, part)):
-            return f"{wrong}; it is not given again unless it ends with an error"
-        self._settle(part, wrong)
-        return wrong
-
-    def _late(self, part: Waiting, call: Call) -> None:
-        """Keep how it went with a part that took longer than its time."""
-        try:
-            self._settle(part, None if call.error is None else said(call.error))
-        except HoldfastError as error:
-            logger("holdfast.checkpoints").error(
-                "participant %r was restored late, and that is not kept: %s",
-                part.name,
-                error,
-            )
-
-    def _settle(self, part: Waiting, wrong: str | None) -> None:
-        self._write(lambda kind: kind.settle(part, self.run, wrong))
-        if wrong is not None:
-            logger("holdfast.checkpoints").error(
-                "participant %r was not restored: %s", part.name, wrong
-            )
-
     def participant(self, name: str) -> Participant | None:
         """Who takes part under a name."""
-        with self._mutex:
-            return self._participants.get(name)
+        return self._participants.get(name)
 
     # That this run is there.
 
-    def look(self, *, beat: bool) -> int:
-        """Say that this run is there, if wanted; which question is to be answered."""
-        if beat or not self.known:
-            self._write(lambda kind: Runs(kind.tx).beat(self.run), patient=False)
-            self.known = True
+    def beat(self) -> None:
+        """Say that this run is there."""
+        self._write(lambda kind: Runs(kind.tx).beat(self.run), patient=False)
+        self.known = True
+
+    def question(self) -> int:
+        """Which question is to be answered; 0 if there is none."""
         return int(
             self._read(lambda kind: Runs(kind.tx).asked_of(self.run), patient=False)
         )
 
     def answer(self, asked: int) -> None:
         """Take a checkpoint for who asked for it, and tell them of it."""
-        taken = self.take("asked")
+        with self._turn:
+            if self._over:
+                return
+            self._answer(asked, self.take("asked", patient=False))
+
+    def _answer(self, asked: int, taken: MemoryCheckpoint | None) -> None:
         told: dict[str, Any] = {"checkpoint": None, "failed": {}}
         if taken is not None:
             told = {"checkpoint": taken.id, "failed": taken.failed}
@@ -262,12 +235,19 @@ class Desk:
             failed=taken.failed,
         )
 
+    def take_by_itself(self, reason: str) -> None:
+        """Take one that nobody waits for, if something has changed."""
+        with self._turn:
+            if not self._over:
+                self.take(reason, anew=False, patient=False)
+
     def end(self, reason: str, *, kept: bool, taken: bool = False) -> None:
         """Take a last checkpoint, unless it is the same or never `kept`; be over.
 
         Where the last one was `taken` already, none takes its place.
         """
         with self._turn:
+            self._over = True
             try:
                 if kept and (self.anyone or self.known):
                     if not taken:

@@ -31,17 +31,28 @@ _MEMORY = ":memory:"
 
 
 class Pace:
-    """That a checkpoint is taken every so many seconds."""
+    """That a checkpoint is taken every so many seconds.
 
-    def __init__(self, desk: Desk, seconds: float) -> None:
+    The `usual` one is there as long as nobody has asked for another.
+    """
+
+    def __init__(self, desk: Desk, seconds: float, *, usual: bool = False) -> None:
         self.desk = desk
-        self.seconds = seconds
+        self.usual = usual
         self.next_at = time.monotonic() + seconds
+        self._seconds = seconds
+
+    def is_due(self) -> bool:
+        """Whether it is time, which is said once."""
+        now = time.monotonic()
+        if now < self.next_at:
+            return False
+        self.next_at = max(self.next_at + self._seconds, now)
+        return True
 
     def take(self) -> None:
-        """Take one, and count from when it was due, or from now if that is over."""
-        self.next_at = max(self.next_at + self.seconds, time.monotonic())
-        self.desk.take("every", anew=False)
+        """Take one."""
+        self.desk.take_by_itself("every")
 
 
 class Keeper:
@@ -50,15 +61,17 @@ class Keeper:
     def __init__(self, core: Core) -> None:
         self.core = core
         self._calls = Calls()
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()  # a signal's handler may close the store
         self._desks: dict[str, Desk] = {}
         self._paces: tuple[Pace, ...] = ()
+        self._aside: dict[Pace | Desk, threading.Thread] = {}
+        """For whom one is being taken right now, beside the keeper's thread."""
         self._bell = Bell()
         self._thread: threading.Thread | None = None
         self._ended = False
         self._look_at = self._beat_at = 0.0
-        self._troubled = False
-        """Whether the last look failed."""
+        self._troubled: set[Pace | Desk] = set()
+        """With what something went wrong the last time."""
         self._rests = False
         """Whether the last checkpoints were taken, while the store is still open."""
         core.events.endings.insert(0, self.end)
@@ -75,10 +88,11 @@ class Keeper:
                 weakref.finalize(self, living.end, found.run.id).atexit = False
             return found
 
-    def watch(self) -> None:
+    def watch(self, desk: Desk) -> None:
         """See that the thread runs: somebody takes part."""
         self._rests = False
         if self.outlived:
+            self._go_on(desk)
             self._start()
             self._bell.set()
 
@@ -87,15 +101,25 @@ class Keeper:
         pace = Pace(desk, seconds)
         self._rests = False
         with self._mutex:
-            self._paces += (pace,)
+            usual = [one for one in self._paces if one.usual and one.desk is desk]
+            self._paces = (*(p for p in self._paces if p not in usual), pace)
         self._start()
         self._bell.set()
 
         def stop() -> None:
             with self._mutex:
                 self._paces = tuple(one for one in self._paces if one is not pace)
+            if self.outlived and not self._rests:
+                self._go_on(desk)
 
         return stop
+
+    def _go_on(self, desk: Desk) -> None:
+        """Have checkpoints taken at the usual pace, if there is no other."""
+        with self._mutex:
+            if not any(one.desk is desk for one in self._paces):
+                seconds = self.core.limits.checkpoint_seconds
+                self._paces += (Pace(desk, seconds, usual=True),)
 
     @property
     def outlived(self) -> bool:
@@ -107,15 +131,14 @@ class Keeper:
     @property
     def desks(self) -> list[Desk]:
         """The participants of each owner."""
-        with self._mutex:
-            return list(self._desks.values())
+        return list(self._desks.copy().values())
 
     def rest(self) -> None:
         """Take no more by itself: the last were taken, and participants come to an end.
 
         Until anyone takes part anew, or asks for one every so many seconds.
         """
-        self._rests = True
+        self._rests = True  # but say that the run is there: modules still use it
         with self._mutex:
             self._paces = ()
 
@@ -123,12 +146,12 @@ class Keeper:
         """Take the last checkpoints; the store is about to close."""
         self._ended = True
         self._bell.set()
-        for desk in list(self._desks.values()):
+        for desk in self.desks:
             self._take_last(desk)
         self._calls.close()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(_END_SECONDS)
+        for thread in (self._thread, *self._aside.copy().values()):
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(_END_SECONDS)
 
     def _take_last(self, desk: Desk) -> None:
         try:
@@ -140,7 +163,7 @@ class Keeper:
 
     def disown(self) -> None:
         """In a process that was forked from the store's own: keep nothing."""
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         self._desks = {}
         self._paces = ()
         self._thread = None
@@ -167,8 +190,8 @@ class Keeper:
         if self._ended:
             return None
         for pace in self._paces:
-            if pace.next_at <= time.monotonic() and pace in self._paces:
-                self._tried(pace.take)
+            if pace.is_due():
+                self._do_aside(pace, pace.take)
         if self.outlived:
             self._look()
         return self._until_next()
@@ -182,38 +205,56 @@ class Keeper:
         return max(0.0, min(times, default=_LOOK_SECONDS) - time.monotonic())
 
     def _look(self) -> None:
-        now = time.monotonic()
-        if self._rests:
-            self._look_at = now + _LOOK_SECONDS
-            return
-        if now < self._look_at and all(desk.known for desk in self._desks.values()):
+        now, desks = time.monotonic(), self.desks
+        if now < self._look_at and all(desk.known for desk in desks):
             return
         beat = now >= self._beat_at
         if beat:
             self._beat_at = now + _BEAT_SECONDS
         self._look_at = now + _LOOK_SECONDS
-        for desk in list(self._desks.values()):
-            self._tried(partial(_look, desk, beat=beat))
+        for desk in desks:
+            if beat or not desk.known:
+                self._tried(desk, desk.beat)
+            if not self._rests:
+                self._tried(desk, partial(self._look_for_a_question, desk))
 
-    def _tried(self, work: Callable[[], object]) -> None:
+    def _look_for_a_question(self, desk: Desk) -> None:
+        if asked := desk.question():
+            self._do_aside(desk, partial(desk.answer, asked))
+
+    def _do_aside(self, whose: Pace | Desk, work: Callable[[], None]) -> None:
+        """Do something beside the thread, which says meanwhile that the run is there.
+
+        Unless what was to be done so is not done yet.
+        """
+        if whose in self._aside:
+            return
+
+        def done() -> None:
+            try:
+                self._tried(whose, work)
+            finally:
+                self._aside.pop(whose, None)
+
+        name = "holdfast-checkpoint"
+        thread = threading.Thread(target=done, name=name, daemon=True)
+        self._aside[whose] = thread
+        thread.start()
+
+    def _tried(self, whose: Pace | Desk, work: Callable[[], object]) -> None:
         """Do something by itself; what went wrong is said once, until it goes well."""
         try:
             work()
         except Closed:
             self._ended = True
         except Exception as error:
-            if not self._troubled and not self._ended:
+            if whose not in self._troubled and not self._ended:
                 logger("holdfast.checkpoints").error(
                     "a checkpoint could not be taken, which is tried again: %s", error
                 )
-            self._troubled = True
+            self._troubled.add(whose)
         else:
-            self._troubled = False
-
-
-def _look(desk: Desk, *, beat: bool) -> None:
-    if asked := desk.look(beat=beat):
-        desk.answer(asked)
+            self._troubled.discard(whose)
 
 
 def _serve(ref: "weakref.ref[Keeper]", bell: Bell) -> None:
@@ -227,7 +268,7 @@ def _serve(ref: "weakref.ref[Keeper]", bell: Bell) -> None:
 
 
 _keepers: weakref.WeakValueDictionary[int, Keeper] = weakref.WeakValueDictionary()
-_entering = threading.Lock()
+_entering = threading.RLock()
 
 
 def keeper_of(core: Core) -> Keeper:
@@ -242,7 +283,7 @@ def keeper_of(core: Core) -> Keeper:
 
 def _disown_all() -> None:
     global _entering  # another thread of the parent's may hold it
-    _entering = threading.Lock()
+    _entering = threading.RLock()
     living.forget_all()
     for keeper in list(_keepers.values()):
         keeper.disown()

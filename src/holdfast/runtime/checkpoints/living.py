@@ -7,7 +7,6 @@ said something.
 """
 
 import os
-import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,28 +19,23 @@ _LABEL_CHARACTERS = 120
 _TOLD = Path("/proc")
 """Where a system tells of its processes, if it does."""
 _open: set[str] = set()
-"""The runs of this process that are not over."""
-_mutex = threading.Lock()
+"""The runs of this process that are not over. Each change of it is one step."""
 
 
 def begin(id: str) -> Run:
     """A run of this process, from now on."""
-    with _mutex:
-        _open.add(id)
+    _open.add(id)
     pid = os.getpid()
     return Run(id, machine(), pid, _started(pid) or "", f"{_host()}:{pid}")
 
 
 def end(id: str) -> None:
     """Have a run of this process be over."""
-    with _mutex:
-        _open.discard(id)
+    _open.discard(id)
 
 
 def forget_all() -> None:
     """In a process that was forked: none of the parent's runs is one of ours."""
-    global _mutex  # another thread of the parent's may hold it
-    _mutex = threading.Lock()
     _open.clear()
 
 

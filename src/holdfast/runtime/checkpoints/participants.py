@@ -3,78 +3,40 @@
 Answers for: calling what a participant registered, each call within its time, on
 whichever thread or event loop it belongs to; what went wrong with it, in words.
 Leaves to others: when that is done, and what becomes of it (`desk`).
-Always holds: a call that takes too long is left behind and keeps nobody; what it gives
-in the end is told to whoever still wants it.
+Always holds: what is collected is encoded where it was collected. A call that takes too
+long is left behind and keeps nobody; what it gives in the end is told to whoever still
+wants it.
 """
 
-import contextvars
 import inspect
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from holdfast.errors import HoldfastError, Refused
+from holdfast.errors import Refused
+from holdfast.runtime.checkpoints.calls import Call, Kept, amid, said, steadily
 from holdfast.runtime.daemons import Daemons
 
 if TYPE_CHECKING:
     import asyncio
 
 STILL_AT_IT = "an earlier call of it is not done yet, and was gone past"
-_SAID_CHARACTERS = 1_000
+_STANDS = "its event loop does not run any more"
+_KEPT_WAITING = (
+    "it is awaited on the event loop that this call keeps waiting: await the async "
+    "store's call instead"
+)
 _GRACE_SECONDS = 0.5
 """More for what an event loop has to give up itself."""
-_within: contextvars.ContextVar[bool] = contextvars.ContextVar("within", default=False)
 
 
 class Cancelled(Exception):
     """What was asked on an event loop was cancelled there, by somebody else."""
 
 
-class Call:
-    """One call of a function: begun once, on whichever thread comes."""
-
-    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
-        self.error: BaseException | None = None
-        self.result: Any = None
-        self._function = function
-        self._args = args
-        self._begun = threading.Lock()
-        self._done = threading.Event()
-        self._late: Callable[[Call], None] | None = None
-        self._mutex = threading.Lock()
-
-    def __call__(self) -> None:
-        """Do it, unless it was begun."""
-        if not self._begun.acquire(blocking=False):
-            return
-        try:
-            around = contextvars.copy_context()
-            self.result = around.run(self._do)
-        except BaseException as error:
-            self.error = error
-        with self._mutex:
-            self._done.set()
-            late = self._late
-        if late is not None:
-            late(self)
-
-    def _do(self) -> Any:
-        _within.set(True)
-        return self._function(*self._args)
-
-    def wait(self, until: float) -> bool:
-        """Whether it is done by then, on the monotonic clock."""
-        return self._done.wait(max(0.0, until - time.monotonic()))
-
-    def tell_late(self, late: Callable[["Call"], None]) -> bool:
-        """Have a function told once it is done; False if it is."""
-        with self._mutex:
-            if self._done.is_set():
-                return False
-            self._late = late
-            return True
+class TooLate(Exception):
+    """What was asked on an event loop was not done in its time."""
 
 
 class Participant:
@@ -100,16 +62,26 @@ class Participant:
         return self.seconds
 
     def is_at_it(self) -> bool:
-        """Whether a call of it is not done yet, for which nobody waits any more."""
-        return self._last is not None and not self._last.wait(0.0)
+        """Whether a call of it is not done yet, for which nobody waits any more.
 
-    def collecting(self) -> Call:
-        """The call that collects."""
-        return self._call(self._collect)
+        One that was broken off (Ctrl-C) may still be done: it is given its time.
+        """
+        last = self._last
+        if last is None or last.over or last.withdraw():
+            return False
+        last.left = last.left or not last.wait(time.monotonic() + self.patience)
+        return last.left and not last.over
+
+    def collecting(self, kept: Kept) -> Call:
+        """The call that collects, and has what it got `kept` where it was collected."""
+        return self._call(self._collected, kept)
 
     def restoring(self, data: Any) -> Call:
         """The call that gives back."""
         return self._call(self._restore, data)
+
+    def _collected(self, kept: Kept) -> Any:
+        return steadily(kept, self._collect())
 
     def _call(self, function: Any, *args: Any) -> Call:
         self._last = Call(function, *args)
@@ -139,57 +111,64 @@ class LoopParticipant(Participant):
         """How long a call of it is waited for; the event loop ends it before that."""
         return self.seconds + _GRACE_SECONDS
 
-    def collecting(self) -> Call:
-        """The call that collects; again if a loop that ends has cancelled it."""
-
-        def collect() -> Any:
-            try:
-                return self._on_loop(self._collect)
-            except Cancelled:
-                return self._on_loop(self._collect)
-
-        return self._call(collect)
-
     def restoring(self, data: Any) -> Call:
         """The call that gives back."""
-        return self._call(self._on_loop, self._restore, data)
+        return self._call(self._on_loop, _as_it_is, self._restore, data)
 
     def belongs_here(self) -> bool:
         """Whether this thread runs its event loop, and so keeps it waiting."""
         return running_loop() is self._loop
 
-    def _on_loop(self, function: Callable[..., Any], *args: Any) -> Any:
-        if self.belongs_here():
-            return self._at_once(function, *args)
-        if self._loop.is_closed() or not self._loop.is_running():
-            raise Refused("its event loop does not run any more")
-        import asyncio  # noqa: PLC0415  # whoever has an event loop has loaded it
-        from concurrent.futures import CancelledError  # noqa: PLC0415  # as said
-
-        async def awaited() -> Any:
-            _within.set(True)
-            async with asyncio.timeout(self.seconds):
-                given = function(*args)
-                return await given if inspect.isawaitable(given) else given
-
-        asked = asyncio.run_coroutine_threadsafe(awaited(), self._loop)
+    def _collected(self, kept: Kept) -> Any:
+        """Collect; again if a loop that ends has cancelled it."""
         try:
-            return asked.result(self.patience)
-        except TimeoutError:
+            return self._on_loop(kept, self._collect)
+        except Cancelled:
+            return self._on_loop(kept, self._collect)
+
+    def _on_loop(self, kept: Kept, function: Callable[..., Any], *args: Any) -> Any:
+        if self.belongs_here() or self._loop.is_closed():
+            return steadily(kept, self._at_once(function, *args))
+        if not self._loop.is_running():
+            raise Refused(_STANDS)
+        import asyncio  # noqa: PLC0415  # whoever has an event loop has loaded it
+        from concurrent.futures import CancelledError, wait  # noqa: PLC0415  # as said
+
+        asked = asyncio.run_coroutine_threadsafe(
+            self._awaited(amid.get(), kept, function, *args), self._loop
+        )
+        if not wait([asked], self.patience).done:
             asked.cancel()
-            raise
+            raise TooLate
+        try:
+            return asked.result()
         except CancelledError:
             raise Cancelled("it was cancelled on its event loop") from None
 
+    async def _awaited(
+        self, call: Call | None, kept: Kept, function: Callable[..., Any], *args: Any
+    ) -> Any:
+        """Call a function on the event loop, as part of a call, within its time."""
+        import asyncio  # noqa: PLC0415  # as said
+
+        amid.set(call)
+        try:
+            async with asyncio.timeout(self.seconds) as time_out:
+                given = function(*args)
+                given = await given if inspect.isawaitable(given) else given
+        except TimeoutError:
+            if time_out.expired():
+                raise TooLate from None
+            raise
+        return steadily(kept, given)
+
     def _at_once(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function right here: on its event loop, or after that was closed."""
         given = function(*args)
         if inspect.isawaitable(given):
             if inspect.iscoroutine(given):
                 given.close()
-            raise Refused(
-                "it is awaited on the event loop that this call keeps waiting: await "
-                "the async store's call instead"
-            )
+            raise Refused(_STANDS if self._loop.is_closed() else _KEPT_WAITING)
         return given
 
 
@@ -229,15 +208,6 @@ class Calls:
             call()
 
 
-def refuse_within(what: str) -> None:
-    """Raise `Refused` where a participant itself asks for what it is asked for."""
-    if _within.get():
-        raise Refused(
-            f"{what} was called by a participant that is itself being asked; nothing "
-            "was done: a participant gives what it has, or takes it back"
-        )
-
-
 def running_loop() -> object:
     """The event loop that this thread runs, or None."""
     asyncio = sys.modules.get("asyncio")
@@ -249,13 +219,8 @@ def running_loop() -> object:
         return None
 
 
-def said(error: BaseException) -> str:
-    """What went wrong, in one short text that can be kept."""
-    text = str(error)
-    name = "" if isinstance(error, HoldfastError) else type(error).__name__
-    whole = f"{name}: {text}" if name and text else name or text
-    safe = whole.replace("\x00", "\N{REPLACEMENT CHARACTER}")
-    return safe.encode(errors="replace").decode()[:_SAID_CHARACTERS]
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def too_long(participant: Participant) -> str:
@@ -265,9 +230,8 @@ def too_long(participant: Participant) -> str:
 
 def _waited(participant: Participant, call: Call, began: float) -> str | None:
     if not call.wait(began + participant.patience):
+        call.left = True
         return too_long(participant)
-    if isinstance(call.error, TimeoutError) and isinstance(
-        participant, LoopParticipant
-    ):
+    if isinstance(call.error, TooLate):
         return too_long(participant)
     return None if call.error is None else said(call.error)

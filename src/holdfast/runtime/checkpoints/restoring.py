@@ -1,7 +1,7 @@
 """Restoring: which parts that wait are given back, to whom, and what became of each.
 
 Answers for: their order; that what a living process has is let be; the report.
-Leaves to others: giving one part (`desk`), which processes live (`living`).
+Leaves to others: giving one part (`giving`), which processes live (`living`).
 Always holds: every part is looked at, whatever went wrong with those before it.
 """
 
@@ -48,7 +48,7 @@ class Restoring:
 
     def _give(self, part: Waiting, participant: Participant) -> None:
         try:
-            wrong = self._desk.give(part, participant)
+            wrong = self._desk.giving.one(part, participant)
         except LookupError:
             self._held[part.name] = "another process has just taken it over"
             return

@@ -100,8 +100,9 @@ class StoreCheckpoints(Checkpoints):
     def every(self, seconds: float) -> Callable[[], None]:
         """Take a checkpoint every so many seconds, if something has changed.
 
-        Goes on until the store is closed, or what it gives back is called. Raises
-        `Refused` (a store that is open read-only).
+        Instead of every `limits.checkpoint_seconds`. Goes on until the store is closed,
+        or what it gives back is called. Raises `Refused` (a store that is open
+        read-only).
         """
         core, terms = self._here
         seconds = edges.seconds_of(seconds, "seconds", core.limits)
@@ -114,7 +115,7 @@ class StoreCheckpoints(Checkpoints):
 
         Waits so long for their answers, and says who did not answer. Processes look
         once a second whether they are asked. Raises `Refused` (a store that is open
-        read-only, inside a transaction).
+        read-only, inside a transaction, in a participant).
         """
         core, terms = self._here
         seconds = edges.seconds_of(seconds, "seconds", core.limits)
@@ -155,7 +156,7 @@ def joined(
     """Have someone take part from now on; gives what ends that."""
     keeper, desk = keeper_and_desk(core, terms)
     leave = desk.add(participant)
-    keeper.watch()
+    keeper.watch(desk)
     return leave
 
 
@@ -170,7 +171,9 @@ def keeper_and_desk(core: "Core", terms: "Terms") -> "tuple[Keeper, Desk]":
 def asked(core: "Core", terms: "Terms", seconds: float) -> tuple[Answer, ...]:
     """What everyone answers who is asked; in memory there is nobody else."""
     from holdfast.runtime.checkpoints.asking import ask  # noqa: PLC0415  # as said
+    from holdfast.runtime.checkpoints.calls import refuse_within  # noqa: PLC0415
 
+    refuse_within("checkpoints.ask")
     keeper, desk = keeper_and_desk(core, terms)
     if core.read_only or keeper.outlived:
         return ask(core, terms, seconds)
