@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast import codec
-from holdfast.sections.memory import Looked, Memory, Written
+from holdfast.sections.memory import _ENTRY_BYTES, Looked, Memory, Written
 from holdfast.sections.merging import (
     Gone,
     Merge,
@@ -14,7 +14,9 @@ from holdfast.sections.merging import (
     fresh,
     merge_of,
     put_together,
+    size_of,
 )
+from holdfast.sections.unsaved import Unsaved
 
 KEYS = st.sampled_from("abc")
 VALUES = st.recursive(
@@ -89,6 +91,19 @@ def test_a_merge_where_nothing_is_begins_from_what_is_there_otherwise():
     assert fresh(applied(change, codec.document(None))) == {"n": 2}
 
 
+def test_merges_put_together_begin_from_what_the_first_of_them_begins_from():
+    def changes():
+        yield merge_of(codec.document({"n": 1}), {"on": True})
+        yield merge_of(codec.document({"m": 2}), {"never": True})
+
+    wanted = {"on": True, "n": 1, "m": 2}
+    assert fresh(applied(put_together(*changes()), None)) == wanted
+    memory = Memory(1)
+    for number, change in enumerate(changes()):
+        memory.add(number + 1, "a", change)
+    assert memory.value("a").value == wanted
+
+
 # What a section is in memory, beside a plain model of it.
 
 STEPS = st.lists(
@@ -146,9 +161,20 @@ class World:
         self.waiting = [one for one in self.waiting if one[0] > taken.upto]
         self.agrees()
 
+    def weighs(self):
+        """What memory says that it holds is what it does hold."""
+        waiting = self.memory._waiting.items()
+        each = [(key, one) for key, several in waiting for one in several]
+        for key, one in each:
+            assert one.size == _ENTRY_BYTES + len(key) + size_of(one.change)
+        assert self.memory.size == sum(one.size for _, one in each)
+
     def look(self):
         stamp = (1, self.version)
-        self.memory.adopt(Looked(self.memory.epoch, stamp, dict(self.store)), 0.0)
+        known = self.memory.loaded and self.memory.stamp == stamp
+        values = None if known else dict(self.store)
+        self.memory.adopt(Looked(self.memory.epoch, stamp, values), 0.0)
+        assert not self.memory.stale
         self.agrees()
 
     def agrees(self):
@@ -175,6 +201,7 @@ def test_a_section_in_memory_is_the_store_and_what_is_not_saved_upon_it(steps):
     world = World()
     for name, *args in steps:
         getattr(world, name)(*args)
+        world.weighs()
     world.look()
     world.take()
     world.commit()
@@ -229,6 +256,54 @@ def test_what_becomes_known_during_a_look_is_not_undone_by_it():
     memory.adopt(Looked(epoch, (1, 1), {"a": codec.document(1)}), 0.0)
     assert memory.value("a").value == 2
     assert memory.stale
+
+
+def test_what_a_handler_changes_amid_a_piece_of_work_is_taken_in_right_after_it():
+    unsaved = Unsaved()
+
+    def amid(fails):
+        unsaved.change("", "jobs", {"a": Put(codec.document(1))})
+        assert not unsaved.is_dirty("", "jobs")
+        assert unsaved.value("", "jobs", "a") is None
+        assert not fails
+
+    unsaved._ask(lambda: amid(fails=False))
+    assert unsaved.value("", "jobs", "a").value == 1
+    unsaved = Unsaved()
+    with pytest.raises(AssertionError):
+        unsaved._ask(lambda: amid(fails=True))
+    assert unsaved.is_dirty("", "jobs")
+
+
+@given(st.lists(OBJECTS, min_size=1, max_size=4), st.booleans(), st.booleans())
+def test_what_was_handed_out_stays_as_it_was(several, reads, settles):
+    memory, handed = Memory(1), []
+    for number, value in enumerate(several):
+        change = merge_of(codec.document(value))
+        memory.add(number + 1, "a", change)
+        handed += [change, memory.take(reads=reads).changes["a"]]
+        if settles:
+            memory.settle()
+        before = [repr(one) for one in handed]
+        memory.add(number + 2, "a", merge_of(codec.document({"a": {"b": 9}, "c": 9})))
+        memory.add(number + 3, "a", merge_of(codec.document({"a": {"c": 9}})))
+        assert [repr(one) for one in handed] == before
+
+
+def test_a_merge_costs_what_it_changes_however_much_waits():
+    """No copy is made of what waits, for nobody has it yet."""
+    memory = Memory(1)
+    for number in range(1, 4):
+        memory.add(number, "a", merge_of(codec.document({f"k{number}": {"n": 1}})))
+    (waiting,) = memory._waiting["a"]
+    tree = waiting.change.tree
+    memory.add(4, "a", merge_of(codec.document({"k1": {"m": 2}})))
+    assert memory._waiting["a"][0].change.tree is tree
+    assert memory.value("a").value == {
+        "k1": {"n": 1, "m": 2},
+        "k2": {"n": 1},
+        "k3": {"n": 1},
+    }
 
 
 @pytest.mark.parametrize("times", [3, 50])

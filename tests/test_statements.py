@@ -84,6 +84,7 @@ SCANS = {
     "turns_again": "every job that has not ended, in a copy",
     "turns_first": "every lane, in a copy",
     "machines_again": "every machine, in a copy",
+    "composition_files_at": "the paths that it is given, in a list of JSON",
     "journal_head": "the end of the table, by its number",
     "journal_newest": "from the end of the table, to the newest moment",
     "journal_reach": "the beginning of the table, by its number",
@@ -115,6 +116,7 @@ UNLIMITED = {
     "event_policy": "one row a setting",
     "event_writers": "one row an open store that brought events of late",
     "event_minutes": "one row a minute of what is kept: as far as the room goes",
+    "composition_files_at": "one row a path that it is given",
     "end_counts": "one row a kind and an outcome",
     "job_counts": "one row a kind",
     "limit_list": "one row a kind that has one",
@@ -351,11 +353,11 @@ def keep_checkpoints(store, clock):
     clock.advance(60)  # the other process is taken for dead
     checkpoints.restore()
     desk = desk_of(store._core, store._terms)
-    desk.look(beat=True)
-    desk.take("every", anew=False)
+    desk.beat()
+    desk.take_by_itself("every")
     question = Question(store._core, store._terms)
     question.ask()
-    desk.answer(desk.look(beat=False))
+    desk.answer(desk.question())
     assert question.answered
     owners_with_runs(store._core)
     for _ in range(7):
@@ -462,14 +464,16 @@ def keep_index(store):
     row = FolderRow(1, "/compositions", None)
 
     def change(tx):
-        (at,) = tx.all("composition_file_at", owner="", folder=1, path="a.yaml")
+        def was():
+            asked = {"owner": "", "folder": 1, "paths": '["a.yaml"]'}
+            ((_, revision, *_),) = tx.all("composition_files_at", **asked)
+            return revision
+
         rows = FolderRows(tx, "", row)
         put = {"path": "a.yaml", "digest": "d", "stamp": None}
-        assert rows.put([FilePut(**put, was=at[0], kept=True)])
-        (at,) = tx.all("composition_file_at", owner="", folder=1, path="a.yaml")
-        assert rows.put([FilePut(**put, was=at[0], kind="invalid", problem="no")])
-        (at,) = tx.all("composition_file_at", owner="", folder=1, path="a.yaml")
-        assert rows.drop([("a.yaml", at[0])]) == 1
+        assert rows.put([FilePut(**put, was=was(), kept=True)])
+        assert rows.put([FilePut(**put, was=was(), kind="invalid", problem="no")])
+        assert rows.drop([("a.yaml", was())]) == 1
         rows.note("is not there", FolderChanges(0, 1, 1), "/compositions")
         known_page(tx, "", 1, "")
 

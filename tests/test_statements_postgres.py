@@ -377,7 +377,6 @@ SCANS = {
     ("turns_again", "job"): "every job that has not ended, in a copy",
     ("turns_first", "job_turn"): "every lane, in a copy",
     ("composition_find", "composition_folder"): "a table of a few rows",
-    ("composition_folder_links", "composition_link"): "a folder's, here of one owner",
     ("machines_again", "machine"): "every machine, in a copy",
     ("machines_again", "machine_step"): "every machine, in a copy",
     ("job_step_usage", "job_step"): "the steps of an owner's jobs, all counted",

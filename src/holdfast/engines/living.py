@@ -48,8 +48,14 @@ def current_task() -> object:
 
 
 def _close_all() -> None:
+    failure: Exception | None = None
     for engine in list(_open):
-        engine.close()
+        try:
+            engine.close()
+        except Exception as error:  # the others are closed all the same
+            failure = failure or error
+    if failure is not None:
+        raise failure
 
 
 def _disown_all() -> None:

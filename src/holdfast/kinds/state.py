@@ -18,7 +18,7 @@ from holdfast.codec import Document, Json
 from holdfast.contract import Kind, operation, query
 from holdfast.edges import Id, PageSize, Value
 from holdfast.engine import Row, Table, Unheard
-from holdfast.errors import Refused
+from holdfast.errors import NotFound, Refused
 from holdfast.guarantees import Promise
 from holdfast.kinds.state_records import (
     ByKey,
@@ -85,7 +85,7 @@ class State(Kind):
         """A section, with what its keys have. Raises `NotFound`."""
         row = self._row(id)
         if row is None:
-            raise self.not_found(id)
+            raise NotFound("section", id)
         return section_of(row, self._values(id, row))
 
     @query

@@ -17,19 +17,18 @@ from holdfast.kinds.state import State
 from holdfast.kinds.state_records import StateSection, StateSummary
 from holdfast.page import Page
 from holdfast.passing import PASSING
-from holdfast.runtime.saving import Saver
-from holdfast.runtime.stating import (
+from holdfast.runtime.owned_sections import (
     NONE,
     OPERATIONS,
     Defaults,
-    InMemory,
+    OwnedSections,
     merges,
-    named,
     onto_defaults,
     plain,
     save_if_possible,
     with_defaults,
 )
+from holdfast.runtime.saving import Saver
 from holdfast.sections.merging import Change, Gone, Put, fresh
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ class AsyncStoreState(AsyncState):
         self, section: str, defaults: Mapping[str, Json] | None = None
     ) -> AsyncSection:
         """A section in hand, as `store.state.section`; it is read from the store."""
-        name, given = named(self._memory, section, defaults)
+        name, given = self._memory.in_hand(section, defaults)
         if not self._memory.past:
             await self._see("section", name)
         return AsyncSection(self, name, given)
@@ -184,9 +183,9 @@ class AsyncStoreState(AsyncState):
         return self._memory.dirty(section)
 
     @cached_property
-    def _memory(self) -> InMemory:
+    def _memory(self) -> OwnedSections:
         store = self._target
-        return InMemory(store._core, store._terms)  # noqa: SLF001
+        return OwnedSections(store._core, store._terms)  # noqa: SLF001
 
     async def _value(
         self, section: str, key: str, default: Json = None
@@ -196,6 +195,9 @@ class AsyncStoreState(AsyncState):
         memory.refuse_wrong(section, key, default)
         if memory.past:
             return (await self._documents(section)).get(key)
+        is_known, found = memory.saver("get").known(memory.owner, section, key)
+        if is_known:
+            return found
         return (await self._see("get", section)).value(memory.owner, section, key)
 
     async def _documents(self, section: str) -> dict[str, Document]:

@@ -2,8 +2,8 @@
 
 Answers for: when changes are saved, on which thread; trying again; what is saved at the
 end; when the store is looked at for what others have saved.
-Leaves to others: what a section is in memory (`sections`), what is written
-(`kinds/state`), signals (`last_words`).
+Leaves to others: what a section is in memory (`sections`), carrying it to the store
+(`stored_sections`), what is written (`kinds/state`), signals (`last_words`).
 Always holds: saving begins at half of `limits.state_seconds` after the first change
 that is not saved, so that as much is left for the write itself; what could not be saved
 stays in memory, and is tried again.
@@ -13,50 +13,45 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from typing import Any, TypeAlias
+from collections.abc import Mapping
 
 from holdfast.bell import Bell
+from holdfast.codec import Document
 from holdfast.core import Core
-from holdfast.engine import Terms, Unit, Work
-from holdfast.errors import Closed, HoldfastError
+from holdfast.engine import Terms, Unit
+from holdfast.errors import Closed, Held, HoldfastError
 from holdfast.kinds.state import State
 from holdfast.logs import logger
-from holdfast.provided import Provided
+from holdfast.passing import PASSING
 from holdfast.runtime import last_words
+from holdfast.runtime.stored_sections import Known, StoredSections
 from holdfast.sections.memory import Looked
 from holdfast.sections.merging import Change
-from holdfast.sections.unsaved import Unsaved
 
-Known: TypeAlias = tuple[str, str]
-"""A section, by its owner and its name."""
 _AGAIN_SECONDS = 1.0
 """After what could not be saved."""
 _LOOK_SECONDS = 0.1
 """How long what others save may be unknown."""
+_NAMED = 5
+"""Sections that are named when they are lost."""
 
 
-class Saver(Unsaved):
-    """The sections of one open store, and what saves them."""
+class Saver(StoredSections):
+    """The sections of one open store, and what saves them in time."""
 
     def __init__(self, core: Core) -> None:
-        super().__init__()
-        self._core = core
+        super().__init__(core)
         self._delay = core.limits.state_seconds / 2
         self._look_seconds = None if core.engine.place == ":memory:" else _LOOK_SECONDS
-        self._provided = Provided()
-        self._provided.unsaved = self
         self._news = Bell()
         self._due: float | None = None
         """When what is not saved is to be; None if nobody waits for that."""
         self._thread: threading.Thread | None = None
         self._troubled = False
         """Whether it was said that saving fails for now."""
-        self.over = False
-        """Whether nothing more is taken in."""
         core.events.endings.append(self.end)
-        last_words.keep(self)
+        if not core.read_only:
+            last_words.keep(self)
 
     # Changes.
 
@@ -68,20 +63,20 @@ class Saver(Unsaved):
         """Hold changes until they are saved. Raises `Closed`."""
         with self._mutex:
             self.refuse_over()
+            first = self._due is None
+            if first or self._thread is None:  # first of all: an interrupt may come
+                self._wake()
+                self._due = self._due or time.monotonic() + self._delay
             self.change(owner, section, changes)
-            if self._due is not None:
-                return
-            self._due = time.monotonic() + self._delay
-            self._wake()
-        last_words.listen()
-
-    def refuse_over(self) -> None:
-        """Raise `Closed` if the store was closed, or is a parent process's."""
-        self._core.refuse_closed()
-        if self.over:
-            raise Closed(f"{self._core.engine.place} was closed: open it again")
+        if first:
+            last_words.listen(changed=True)
 
     # Looking.
+
+    def known(self, owner: str, section: str, key: str) -> tuple[bool, Document | None]:
+        """What a key has, and before that, whether that is known without a look."""
+        self.refuse_over()
+        return self.at_hand(owner, section, key, self._look_seconds)
 
     def look(self, owner: str, section: str, *, anew: bool) -> Unit[Looked] | None:
         """What looks at the store, if that is to be done; `anew`: whatever is known."""
@@ -99,78 +94,47 @@ class Saver(Unsaved):
 
     # Saving.
 
-    def flush(self, owner: str | None = None, section: str | None = None) -> int:
+    def flush(
+        self,
+        owner: str | None = None,
+        section: str | None = None,
+        *,
+        patient: bool = True,
+    ) -> int:
         """Save what is not; how many keys were written. Raises what keeps it from that.
 
         All owners' sections, or one owner's, or one.
         """
         self.refuse_over()
-        return self._save(self.dirty(owner, section), patient=True)
-
-    def _save(self, sections: Iterable[Known], *, patient: bool) -> int:
-        """Save sections, each in a unit of its own; raises the first failure."""
-        units = [(known, self._saving(known, patient=patient)) for known in sections]
-        if len(units) == 1:
-            return self._outcomes(units, self._core.engine.write)
-        for _, unit in units:
-            self._post(unit)
-        return self._outcomes(units, self._outcome)
-
-    def _post(self, unit: Unit[int]) -> None:
-        unit.expected()
-        try:
-            self._core.engine.post(unit)
-        except HoldfastError as error:
-            unit.error = error
-            assert unit.answered is not None
-            unit.answered.release()
-        except RuntimeError:  # the interpreter ends: no thread may start any more
-            unit.answered = None
-
-    def _outcome(self, unit: Unit[int]) -> int:
-        return (
-            self._core.engine.write(unit) if unit.answered is None else unit.outcome()
-        )
-
-    def _outcomes(self, units: list[tuple[Known, Unit[int]]], outcome: Any) -> int:
-        """What became of some units; each is waited for."""
-        total, failure = 0, None
-        for known, unit in units:
-            try:
-                total += outcome(unit)
-            except Exception as error:
-                self.settle(*known)
-                failure = failure or error
-        if failure is not None:
-            raise failure
-        return total
-
-    def _saving(self, known: Known, *, patient: bool) -> Unit[int]:
-        owner, section = known
-        unit = self._unit(owner, lambda tx: State(tx).save(section))
-        unit.patient = patient
-        return unit
-
-    def _unit(self, owner: str, work: Work[Any]) -> Unit[Any]:
-        terms = Terms(owner=owner, provided=self._provided)
-        return self._core.unit(work, terms)
+        return self._save(self.dirty(owner, section), patient=patient)
 
     # The thread.
 
     def _wake(self) -> None:
         """Have the thread look when something is due."""
         if self._thread is None:
-            thread = threading.Thread(
-                target=_serve,
-                args=(weakref.ref(self), self._news),
-                name="holdfast-state",
-                daemon=True,
-            )
-            with suppress(RuntimeError):  # the interpreter ends, and saves by that
-                thread.start()
-                self._thread = thread
-                weakref.finalize(self, self._news.set).atexit = False
+            self._begin()
         self._news.set()
+
+    def _begin(self) -> None:
+        thread = threading.Thread(
+            target=_serve,
+            args=(weakref.ref(self), self._news),
+            name="holdfast-state",
+            daemon=True,
+        )
+        if self._thread is not None:  # a signal's handler came, and has begun it
+            return
+        self._thread = thread
+        try:
+            thread.start()
+        except BaseException as error:
+            if not thread.is_alive():
+                self._thread = None
+            if not isinstance(error, RuntimeError):
+                raise
+            return  # no more threads now, or the interpreter ends, and saves by that
+        weakref.finalize(self, self._news.set).atexit = False
 
     def serve(self) -> float | None:
         """Save what is due; for how many seconds nothing will be, None if nothing is.
@@ -190,17 +154,19 @@ class Saver(Unsaved):
 
     def _serve_once(self) -> None:
         sections = self.dirty()
-        told = {"sections": len(sections)}
-        self._core.events.own("autosave:triggered", told, level="debug")
+        if not sections:  # a transaction has saved them
+            return
         try:
+            told = {"sections": len(sections)}
+            self._core.events.own("autosave:triggered", told, level="debug")
             self._save(sections, patient=False)
         except Closed:
             return
         except Exception as error:
-            self._say_trouble(error)
             with self._mutex:
                 again = time.monotonic() + _AGAIN_SECONDS
                 self._due = again if self._due is None else min(self._due, again)
+            self._say_trouble(error)
         else:
             self._troubled = False
 
@@ -210,8 +176,12 @@ class Saver(Unsaved):
             return
         self._troubled = True
         waiting = self.dirty()
-        said = f"changes of {len(waiting)} sections cannot be saved for now"
-        logger("holdfast.state").error("%s, and are held in memory: %s", said, error)
+        logger("holdfast.state").error(
+            "changes in %s cannot be saved for now; they are held in memory, and tried "
+            "again each second: %s",
+            _many(len(waiting), "section"),
+            error,
+        )
         self._tell(error, waiting)
 
     def _tell(self, error: BaseException, waiting: list[Known]) -> None:
@@ -224,7 +194,10 @@ class Saver(Unsaved):
     # The end.
 
     def end(self) -> None:
-        """Save what is not, for the last time; take in nothing more."""
+        """Save what is not, for the last time; take in nothing more.
+
+        Raises what keeps it from the disk, and says what is lost by that.
+        """
         with self._mutex:
             if self.over:
                 return
@@ -232,9 +205,14 @@ class Saver(Unsaved):
         self._news.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
-        self._save_last()
+        failure = self._save_last()
+        if failure is not None:
+            self._tell(failure, self.dirty())
+            lost = self._lost(failure)
+            logger("holdfast.state").error("%s", lost)
+            raise lost from failure
 
-    def _save_last(self) -> None:
+    def _save_last(self) -> Exception | None:
         """Save one section after another, on this thread: another may not start now."""
         failure: Exception | None = None
         for known in self.dirty():
@@ -242,15 +220,18 @@ class Saver(Unsaved):
                 self._core.engine.write(self._saving(known, patient=False))
             except Exception as error:
                 failure = error
-        if failure is not None:
-            logger("holdfast.state").error(
-                "%d keys of %d sections could not be saved when %s was closed: %s",
-                self.keys_unsaved(),
-                len(self.dirty()),
-                self._core.engine.place,
-                failure,
-            )
-            self._tell(failure, self.dirty())
+        return failure
+
+    def _lost(self, failure: Exception) -> HoldfastError:
+        """What to raise when the store closes on what could not be saved."""
+        keys = _many(self.keys_unsaved(), "key")
+        named = sorted({repr(section) for _, section in self.dirty()})
+        more = "" if len(named) <= _NAMED else f" and {len(named) - _NAMED} more"
+        kind = type(failure) if isinstance(failure, (Held, *PASSING)) else HoldfastError
+        return kind(
+            f"{self._core.engine.place} was closed, and the newest changes of {keys} "
+            f"are lost (section {', '.join(named[:_NAMED])}{more}): {failure}"
+        )
 
     def say(self) -> None:
         """Save what is not, because the process is about to end."""
@@ -258,8 +239,8 @@ class Saver(Unsaved):
             self._save(self.dirty(), patient=False)
         except Exception as error:
             logger("holdfast.state").error(
-                "%d keys could not be saved before the end: %s",
-                self.keys_unsaved(),
+                "%s could not be saved before the end: %s",
+                _many(self.keys_unsaved(), "key"),
                 error,
             )
 
@@ -268,6 +249,10 @@ class Saver(Unsaved):
         self._forget_all()
         self._thread = None
         self.over = True
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _serve(ref: "weakref.ref[Saver]", news: Bell) -> None:

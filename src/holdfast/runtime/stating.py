@@ -1,78 +1,39 @@
 """State as a store shows it: sections, changed in memory and saved behind that.
 
 Answers for: what of `store.state` is no single transaction; a section in hand.
-Leaves to others: sections in memory (`sections`), when they are saved (`saving`), what
-they are in a transaction (`kinds/state`).
-Always holds: a change that was refused has changed nothing; what was changed is read at
-once, by whoever shares the open store; defaults are never saved.
+Leaves to others: what both faces do (`owned_sections`), sections in memory
+(`sections`), when they are saved (`saving`), what they are in a transaction
+(`kinds/state`).
+Always holds: what was changed is read at once, by whoever shares the open store.
 """
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from holdfast import codec, edges
 from holdfast.codec import Document, Json
-from holdfast.engine import Terms
-from holdfast.errors import HoldfastError
+from holdfast.errors import BadInput
 from holdfast.kinds.state import State
-from holdfast.kinds.state_records import (
-    StateSection,
-    StateSummary,
-    by_key,
-    key_in_section,
-)
+from holdfast.kinds.state_records import StateSection, StateSummary
 from holdfast.page import Page
 from holdfast.passing import PASSING
-from holdfast.runtime.saving import Saver, known_saver, saver_of
-from holdfast.sections.merging import Change, Gone, Put, applied, fresh, merge_of
+from holdfast.runtime.owned_sections import (
+    NONE,
+    OPERATIONS,
+    Defaults,
+    OwnedSections,
+    merges,
+    onto_defaults,
+    plain,
+    save_if_possible,
+    with_defaults,
+)
+from holdfast.runtime.saving import Saver
+from holdfast.sections.merging import Change, Gone, Put, fresh
 
 if TYPE_CHECKING:
-    from holdfast.core import Core
     from holdfast.store import Store
-
-Defaults: TypeAlias = Mapping[str, Document]
-"""What keys of a section have that the store has nothing for."""
-NONE: Defaults = {}
-OPERATIONS = State.operations()
-"""What sections have within a transaction, by name."""
-
-
-class InMemory:
-    """The sections of one owner, as both faces find them in memory."""
-
-    def __init__(self, core: "Core", terms: Terms) -> None:
-        self.core = core
-        self.owner = terms.owner
-        self.past = terms.moment is not None
-        """Whether nothing is in memory: it is a look at the past."""
-        self.direct = self.past or core.read_only or terms.fence is not None
-        """Whether a change is made in the store at once, or refused there."""
-        self._terms = terms
-
-    def checked(self, name: str, *args: Any) -> list[Any]:
-        """The arguments of an operation, checked. Raises `BadInput`."""
-        found, _ = OPERATIONS[name].prepare(args, {}, self.core.limits)
-        return found
-
-    def refuse_wrong(self, section: str, key: str, default: Json) -> None:
-        """Check what a key is asked by. Raises `BadInput`."""
-        edges.id_of(section, "section")
-        key_in_section(key, "key", self.core.limits)
-        if default is not None:
-            edges.document_of(default, "default", self.core.limits)
-
-    def saver(self, what: str) -> Saver:
-        """Where sections are in memory. Raises `Refused` (inside a transaction)."""
-        self.core.refuse_inside(f"state.{what}")
-        return saver_of(self.core, self._terms)
-
-    def dirty(self, section: str | None) -> bool:
-        """Whether something is not saved."""
-        saver = known_saver(self.core, self._terms)
-        if self.past or saver is None:
-            return False
-        return bool(saver.dirty(self.owner, section))
 
 
 class Section:
@@ -95,8 +56,7 @@ class Section:
 
     def get(self, key: str, default: Json = None) -> Any:
         """What a key has, or else its default here, or else `default`."""
-        found = self._state._value(self.name, key, default)  # noqa: SLF001
-        found = self._defaults.get(key) if found is None else found
+        found = self._value(key, default)
         return default if found is None else fresh(found)
 
     def set(self, key: str, value: Json) -> None:
@@ -132,7 +92,7 @@ class Section:
         self._state.reload(self.name)
 
     def __getitem__(self, key: str) -> Any:
-        found = self._values().get(key)
+        found = self._value(key)
         if found is None:
             raise KeyError(key)
         return fresh(found)
@@ -145,7 +105,10 @@ class Section:
             raise KeyError(key)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._values()
+        try:
+            return self._value(key) is not None  # type: ignore[arg-type]
+        except BadInput:  # no key could be that
+            return False
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
@@ -155,6 +118,10 @@ class Section:
 
     def __repr__(self) -> str:
         return f"<holdfast section {self.name!r} owner={self.owner!r}>"
+
+    def _value(self, key: str, default: Json = None) -> Document | None:
+        found = self._state._value(self.name, key, default)  # noqa: SLF001
+        return self._defaults.get(key) if found is None else found
 
     def _values(self) -> Defaults:
         found = self._state._documents(self.name)  # noqa: SLF001
@@ -174,7 +141,7 @@ class StoreState(State):
         `defaults` are what its keys have that nothing was set for: of this handle
         alone, and never saved. Raises `BadInput`.
         """
-        name, given = named(self._memory, section, defaults)
+        name, given = self._memory.in_hand(section, defaults)
         return Section(self, name, given)
 
     def get(self, section: str, key: str, default: Json = None) -> Any:
@@ -266,9 +233,9 @@ class StoreState(State):
         return self._memory.dirty(section)
 
     @cached_property
-    def _memory(self) -> InMemory:
+    def _memory(self) -> OwnedSections:
         store = self._target
-        return InMemory(store._core, store._terms)  # noqa: SLF001
+        return OwnedSections(store._core, store._terms)  # noqa: SLF001
 
     def _value(self, section: str, key: str, default: Json = None) -> Document | None:
         """What a key has; None for nothing."""
@@ -276,6 +243,9 @@ class StoreState(State):
         memory.refuse_wrong(section, key, default)
         if memory.past:
             return self._documents(section).get(key)
+        is_known, found = memory.saver("get").known(memory.owner, section, key)
+        if is_known:
+            return found
         return self._see("get", section).value(memory.owner, section, key)
 
     def _documents(self, section: str) -> dict[str, Document]:
@@ -328,50 +298,3 @@ class StoreState(State):
 
     def _perform(self, name: str, *args: Any, **kwargs: Any) -> Any:
         return self._target.perform(State, OPERATIONS[name], args, kwargs)
-
-
-def named(
-    memory: InMemory, section: str, defaults: object
-) -> tuple[str, dict[str, Document]]:
-    """A section's name and defaults, checked. Raises `BadInput`."""
-    name = edges.id_of(section, "section")
-    if defaults is None:
-        return name, {}
-    return name, by_key(plain(defaults), "defaults", memory.core.limits)
-
-
-def plain(values: object) -> object:
-    """What is a mapping, as a dict."""
-    return dict(values) if isinstance(values, Mapping) else values
-
-
-def with_defaults(found: Defaults, defaults: Defaults) -> Defaults:
-    """What keys have, in their order, with defaults for those that have nothing."""
-    return dict(sorted({**defaults, **found}.items())) if defaults else found
-
-
-def merges(values: Mapping[str, Document], defaults: Defaults) -> dict[str, Change]:
-    """Changes that merge values into what is there, or else into defaults."""
-    return {
-        key: merge_of(one, defaults[key].value if key in defaults else None)
-        for key, one in values.items()
-    }
-
-
-def onto_defaults(
-    values: Mapping[str, Document], defaults: Defaults, there: Defaults
-) -> dict[str, Document]:
-    """Values that are to be merged, into defaults already where nothing is there."""
-    made = {
-        key: None if key in there else applied(change, None)
-        for key, change in merges(values, defaults).items()
-    }
-    return {key: made[key] or one for key, one in values.items()}
-
-
-def save_if_possible(memory: InMemory) -> None:
-    """Save an owner's sections, so that they are found in the store."""
-    try:
-        memory.saver("list").flush(memory.owner)
-    except HoldfastError:  # what is asked next says what is wrong, if that matters
-        return

@@ -8,6 +8,7 @@ Always holds: what the store has never takes the place of a change that is not s
 change is held until a transaction that took it is committed.
 """
 
+import time
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -18,6 +19,8 @@ from holdfast.sections.merging import (
     Change,
     Merge,
     applied,
+    merge_into,
+    own,
     put_together,
     size_of,
 )
@@ -25,6 +28,8 @@ from holdfast.sections.merging import (
 Stamp: TypeAlias = tuple[int, int]
 """By which one state of a section in the store is told from another: the number of its
 row, and its version."""
+_UNKNOWN: Stamp = -1, -1
+"""No state of any section: whatever the store has is to be read."""
 _ENTRY_BYTES = 100
 """What a change takes up, beside its key and its value."""
 
@@ -60,6 +65,16 @@ class Looked(msgspec.Struct, frozen=True):
     values: Mapping[str, Document] | None
 
 
+class _Waiting(msgspec.Struct):
+    """A change that is not saved: its number, and about how many bytes it takes up."""
+
+    number: int
+    change: Change
+    size: int
+    own: bool = False
+    """Whether nobody else has that change, so that others may be merged into it."""
+
+
 class Memory:
     """One section: what the store has, and what it does not have yet."""
 
@@ -76,7 +91,7 @@ class Memory:
         self.size = 0
         """About how many bytes of changes are not saved."""
         self._there: dict[str, Document] = {}
-        self._waiting: dict[str, list[tuple[int, Change]]] = {}
+        self._waiting: dict[str, list[_Waiting]] = {}
         self._shown: dict[str, Document | None] = {}
         """What the keys with changes come to, as far as somebody asked."""
         self._upto = 0
@@ -92,6 +107,15 @@ class Memory:
         """How many keys have changes that are not saved."""
         return len(self._waiting)
 
+    def due(self, seconds: float | None) -> bool:
+        """Whether the store is to be looked at, as it is after so many seconds.
+
+        None: only where it is certain that there is something new.
+        """
+        if seconds is not None and time.monotonic() - self.looked_at >= seconds:
+            return True
+        return self.stale or not self.loaded
+
     # What it comes to.
 
     def value(self, key: str) -> Document | None:
@@ -100,8 +124,8 @@ class Memory:
             return self._there.get(key)
         if key not in self._shown:
             found = self._there.get(key)
-            for _, change in self._waiting[key]:
-                found = applied(change, found)
+            for one in self._waiting[key]:
+                found = applied(one.change, found)
             self._shown[key] = found
         return self._shown[key]
 
@@ -115,15 +139,33 @@ class Memory:
 
     def add(self, number: int, key: str, change: Change) -> None:
         """Hold a change, by a number larger than any before it."""
-        waiting = self._waiting.get(key, [])
-        before = sum(_size(key, one) for _, one in waiting)
-        if not isinstance(change, Merge):
-            waiting = []  # whatever became of those before it
-        elif waiting and waiting[-1][0] > self._upto:
-            change = put_together(waiting.pop()[1], change)
-        self._waiting[key] = [*waiting, (number, change)]
+        waiting = self._waiting.setdefault(key, [])
         self._shown.pop(key, None)
-        self.size += sum(_size(key, one) for _, one in self._waiting[key]) - before
+        last = waiting[-1] if waiting else None
+        if (
+            isinstance(change, Merge)
+            and last is not None
+            and isinstance(last.change, Merge)
+            and last.number > self._upto
+        ):
+            self._merge(last, number, change)
+            return
+        size = _ENTRY_BYTES + len(key) + size_of(change)
+        self.size += size
+        if not isinstance(change, Merge):  # whatever became of those before it
+            self.size -= sum(one.size for one in waiting)
+            waiting.clear()
+        waiting.append(_Waiting(number, change, size))
+
+    def _merge(self, last: _Waiting, number: int, change: Merge) -> None:
+        """Have the last change, which no transaction writes yet, do another as well."""
+        assert isinstance(last.change, Merge)
+        if not last.own:
+            last.change, last.own = own(last.change), True
+        grown = merge_into(last.change, change)
+        last.number = number
+        last.size += grown
+        self.size += grown
 
     def take(self, after: int = 0, *, reads: bool) -> Taken:
         """The changes that are not saved, for a transaction that writes, or reads.
@@ -133,21 +175,23 @@ class Memory:
         found: dict[str, Change] = {}
         upto = after
         for key, waiting in self._waiting.items():
-            for number, change in waiting:
-                if number <= after:
+            for one in waiting:
+                if one.number <= after:
                     continue
-                found[key] = put_together(found.get(key), change)
-                upto = max(upto, number)
+                one.own = False
+                found[key] = put_together(found.get(key), one.change)
+                upto = max(upto, one.number)
         if not reads:
             self._upto = max(self._upto, upto)
         return Taken(found, upto)
 
     def settle(self) -> None:
         """Put together what no transaction is about to write any more."""
-        self._waiting = {
-            key: [(waiting[-1][0], _together([one for _, one in waiting]))]
-            for key, waiting in self._waiting.items()
-        }
+        for key, waiting in self._waiting.items():
+            if len(waiting) > 1:
+                together = _together([one.change for one in waiting])
+                size = _ENTRY_BYTES + len(key) + size_of(together)
+                waiting[:] = [_Waiting(waiting[-1].number, together, size)]
         self._upto = 0
         self._weigh()
 
@@ -157,21 +201,21 @@ class Memory:
         """A transaction was committed that wrote to this section."""
         self.epoch += 1
         for key in [*self._waiting]:
-            left = [one for one in self._waiting[key] if one[0] > told.upto]
+            left = [one for one in self._waiting[key] if one.number > told.upto]
             if left:
                 self._waiting[key] = left
             else:
                 del self._waiting[key]
         self._shown.clear()
         self._weigh()
-        if told.values is None or told.was != self.stamp:
-            self.stale = True
+        known = told.values is not None and told.was == self.stamp
+        self.stamp = told.now if known else _UNKNOWN
+        self.stale = self.stale or not known
         for key, document in (told.values or {}).items():
             if document is None:
                 self._there.pop(key, None)
             else:
                 self._there[key] = document
-        self.stamp = told.now if told.values is not None else self.stamp
 
     def adopt(self, look: "Looked", at: float) -> None:
         """Take over what a look at the store has found.
@@ -189,9 +233,7 @@ class Memory:
 
     def _weigh(self) -> None:
         self.size = sum(
-            _size(key, change)
-            for key, waiting in self._waiting.items()
-            for _, change in waiting
+            one.size for waiting in self._waiting.values() for one in waiting
         )
 
 
@@ -200,7 +242,3 @@ def _together(changes: list[Change]) -> Change:
     for change in rest:
         found = put_together(found, change)
     return found
-
-
-def _size(key: str, change: Change) -> int:
-    return _ENTRY_BYTES + len(key) + size_of(change)

@@ -15,6 +15,8 @@ import msgspec
 from holdfast import codec
 from holdfast.codec import Document
 
+_NUMBER_BYTES = 8
+
 
 class Put(msgspec.Struct, frozen=True):
     """A value in the place of whatever is there."""
@@ -68,13 +70,28 @@ def applied(change: Change | None, there: Document | None) -> Document | None:
 
 
 def put_together(first: Change | None, second: Change) -> Change:
-    """One change for two that come one after another."""
+    """One change for two that come one after another; both stay as they are."""
     if first is None or not isinstance(second, Merge):
         return second
     if isinstance(first, Merge):
-        return Merge(_joined(first.tree, second.tree), first.otherwise)
+        both = own(first)
+        merge_into(both, second)
+        return both
     found = applied(second, applied(first, None))
     return Gone() if found is None else Put(found)
+
+
+def own(change: Merge) -> Merge:
+    """The same merge, which nobody else has, so that `merge_into` may change it."""
+    return Merge(_copied(change.tree), change.otherwise)
+
+
+def merge_into(first: Merge, second: Merge) -> int:
+    """Have a merge do what comes after it as well; by how many bytes it has grown.
+
+    It costs what the second one has, however much is in the first.
+    """
+    return _join(first.tree, second.tree)
 
 
 def fresh(document: Document) -> Any:
@@ -107,26 +124,39 @@ def _merged(tree: Tree, there: Any) -> dict[str, Any]:
     return found
 
 
-def _joined(first: Tree, second: Tree) -> Tree:
-    found = dict(first)
+def _copied(tree: Tree) -> Tree:
+    return {name: _copy_of(node) for name, node in tree.items()}
+
+
+def _copy_of(node: "Tree | Leaf") -> "Tree | Leaf":
+    return node if isinstance(node, Leaf) else _copied(node)
+
+
+def _join(first: Tree, second: Tree) -> int:
+    """Put a copy of a tree into another one; by how many bytes that one has grown."""
+    grown = 0
     for name, node in second.items():
         before = first.get(name)
-        if isinstance(node, Leaf) or before is None:
-            found[name] = node
-        elif isinstance(before, Leaf):
-            found[name] = Leaf(_merged(node, before.value))
-        else:
-            found[name] = _joined(before, node)
-    return found
+        if isinstance(before, dict) and isinstance(node, dict):
+            grown += _join(before, node)
+            continue
+        after = _copy_of(node)
+        if isinstance(before, Leaf) and isinstance(node, dict):
+            after = Leaf(_merged(node, before.value))
+        grown += _size_of(after)
+        grown += len(name) if before is None else -_size_of(before)
+        first[name] = after
+    return grown
 
 
 def _size(tree: Tree) -> int:
-    return sum(
-        len(name)
-        + (
-            len(codec.document(node.value).text)
-            if isinstance(node, Leaf)
-            else _size(node)
-        )
-        for name, node in tree.items()
-    )
+    return sum(len(name) + _size_of(node) for name, node in tree.items())
+
+
+def _size_of(node: "Tree | Leaf") -> int:
+    if not isinstance(node, Leaf):
+        return _size(node)
+    value = node.value
+    if isinstance(value, (list, dict)):
+        return len(codec.document(value).text)
+    return len(value) if isinstance(value, str) else _NUMBER_BYTES

@@ -63,7 +63,7 @@ class Committer:
         self._moments: list[Values] = []
         self.commits = 0
         self._changes = 0
-        self._open()
+        self._open_connection()
 
     def group(self, units: Sequence[Unit[Any]]) -> int:
         """Run units in one transaction; how many were run, each now settled.
@@ -206,7 +206,8 @@ class Committer:
     def close(self) -> None:
         """Let go of the connection."""
         if self.connection is not None:
-            self.connection.close()
+            with suppress(apsw.Error):  # it would still tidy up, on a full disk
+                self.connection.close()
 
     def translated(self, error: BaseException) -> BaseException:
         """Holdfast's error for one of SQLite's, with which something ends."""
@@ -221,10 +222,22 @@ class Committer:
         return ":memory:" if self._place is None else str(self._place)
 
     def _open(self) -> None:
+        self._open_connection()
+        self.take_cursor()
+
+    def _open_connection(self) -> None:
         self.connection: apsw.Connection | None = self._connect()
+        self.connection.set_busy_handler(self._wait)
+
+    def take_cursor(self) -> None:
+        """Be ready to write, once the tables are there.
+
+        Not before: APSW 3.54 never lets go of a cursor if its connection makes another
+        one after it, and a store that nobody closes would never be collected.
+        """
+        assert self.connection is not None
         self._cursor = self.connection.cursor()
         self._execute = self._cursor.execute
-        self.connection.set_busy_handler(self._wait)
 
     def _wait(self, attempt: int) -> bool:
         if attempt == 0:

@@ -281,6 +281,7 @@ class SqliteEngine:
             except BaseException:
                 committer.close()
                 raise
+        committer.take_cursor()
         if self._file is not None:
             self._file.remember()
         self._committer = committer
