@@ -3,13 +3,18 @@
 import threading
 from itertools import pairwise
 
+import psycopg
 import pytest
 
 import holdfast
-from conftest import ENGINES, place_on
+from conftest import place_on
 from holdfast import errors
 from holdfast.clock import to_datetime
+from holdfast.engine import Terms
 from killing import Worker
+from postgres import fresh_schema, shared_url
+
+WAITING = "select count(*) from pg_locks where not granted"
 
 
 def crew(store, *ids, parent=None):
@@ -184,29 +189,28 @@ def test_counts_are_added_and_others_stay(store, clock):
     assert store.agents.increment("a", {"n": -5})["n"] == 0
 
 
-@pytest.mark.parametrize("number", [1e-07, 1e16, 2**53, -(2**53), 0.1, 1e-300])
-def test_every_number_that_can_be_counted_is_read_back(store, number):
-    if abs(number) > 2**53:
-        with pytest.raises(errors.WrongType, match="out of range"):
-            store.agents.increment("a", {"n": number})
-        store.agents.create("A", id="a", statistics={"n": number})
-    else:
-        store.agents.create("A", id="a")
-        store.agents.increment("a", {"n": number})
-    assert store.agents.get("a").statistics == {"n": number}
+def test_every_number_that_can_be_counted_is_read_back(store):
+    numbers = {str(number): number for number in (1e-07, 2**53, -(2**53), 0.1, 1e-300)}
+    store.agents.create("A", id="a", statistics={"n": 1e16})
+    store.agents.increment("a", numbers)
+    assert store.agents.get("a").statistics == {"n": 1e16, **numbers}
+    with pytest.raises(errors.WrongType, match="out of range"):
+        store.agents.increment("a", {"n": 1e16})
 
 
-@pytest.mark.parametrize("number", [float("inf"), float("nan"), "1", True, None])
-def test_what_is_no_number_is_counted_for_nobody(store, number):
+def test_what_is_no_number_is_counted_for_nobody(store):
     store.agents.create("A", id="a", statistics={"text": "x", "true": True, "n": 1})
-    for counts in ({"n": number}, {"text": 1}, {"true": 1}, {"n": 1, "text": 1}):
+    for number in (float("inf"), float("nan"), "1", True, None):
+        with pytest.raises(errors.WrongType):
+            store.agents.increment("a", {"n": number})
+    for counts in ({"text": 1}, {"true": 1}, {"n": 1, "text": 1}):
         with pytest.raises(errors.WrongType):
             store.agents.increment("a", counts)
     assert store.agents.get("a").statistics["n"] == 1
 
 
 def test_no_count_is_lost_however_many_add_at_once(tmp_path):
-    for engine in ENGINES:
+    for engine in ("file", "postgres"):
         folder = tmp_path / engine
         folder.mkdir()
         with place_on(engine, folder) as place, holdfast.open(place) as store:
@@ -471,6 +475,50 @@ def test_a_process_learns_from_its_mark_that_it_lost_an_agent(store, clock):
     assert gone not in {mark, lost}
     assert store.agents.release_all("two") == 2
     assert list(store.agents.runs()) == []
+
+
+@pytest.mark.parametrize("how", ["delete", "release"])
+def test_a_process_that_claims_one_as_it_loses_another_is_not_forgotten(how, clock):
+    with fresh_schema() as place, holdfast.open(place, clock=clock) as store:
+        crew(store, "a", "b")
+        fence = store.agents.claim("a", holder="one", seconds=60).fence
+        given = {"fence": fence} if how == "release" else {}
+        losing = threading.Thread(
+            target=lambda: getattr(store.agents, how)("a", **given)
+        )
+        with store.transaction() as tx, psycopg.connect(shared_url()) as server:
+            tx.agents.claim("b", holder="one", seconds=60)
+            tx.agents.run_of("b")  # what was sent has been done
+            losing.start()
+            while not server.execute(WAITING, prepare=False).fetchone()[0]:
+                server.rollback()
+        losing.join()
+        assert [run.id for run in store.agents.runs() if not run.stale] == ["b"]
+
+
+def test_a_process_that_runs_nothing_any_more_leaves_nothing(store, clock):
+    crew(store, "a", "b")
+
+    def runner(tx):
+        return tx.one("agent_runner_get", owner="", holder="one")
+
+    def there():
+        core = getattr(store, "_target", store)._core
+        return core.engine.read(core.unit(runner, Terms())) is not None
+
+    for id in "ab":
+        store.agents.claim(id, holder="one", seconds=60)
+    store.agents.release("a", fence=1)
+    assert there()
+    store.agents.delete("b")
+    assert not there()
+    store.agents.claim("a", holder="one", seconds=60)
+    store.agents.release("a", fence=2)
+    assert not there()
+    store.agents.claim("a", holder="one", seconds=60)
+    clock.advance(60)
+    store.agents.claim("a", holder="two", seconds=60)
+    assert not there()
 
 
 def test_a_stale_run_writes_nothing_more(store, clock):

@@ -92,7 +92,7 @@ def test_what_cannot_be_kept_is_named_and_spoils_no_other(open_store, written):
     assert store.agents.get("naive").created_at.isoformat().endswith("42+00:00")
 
 
-@pytest.mark.parametrize("text", ["", "null", "5", '{"a": {"x": NaN}}', "[" * 5_000])
+@pytest.mark.parametrize("text", ["", "null", "5", '{"a": {"x": }}', "[" * 5_000])
 def test_a_file_that_is_none_writes_nothing(open_store, written, text):
     store = open_store()
     with pytest.raises(errors.BrokenFile, match="nothing was written"):
@@ -100,6 +100,17 @@ def test_a_file_that_is_none_writes_nothing(open_store, written, text):
     with pytest.raises(errors.CannotOpen):
         import_ksi_agents(store, Path("gone.json"))
     assert list(store.agents.list()) == []
+
+
+def test_what_is_no_json_but_was_written_all_the_same_spoils_no_other(
+    open_store, written
+):
+    store = open_store()
+    text = json.dumps({"nan": {**ADA, "stats": {"n": float("nan")}}, "good": ADA})
+    text = text[:-1] + r', "half": {"display_name": "\ud83e"}}'
+    report = import_ksi_agents(store, written(text))
+    assert counts(report) == (3, 1, 0, 2)
+    assert {one.position for one in report.set_aside} == {".nan", ".half"}
 
 
 def test_more_than_one_transaction_takes_them_all(open_store, written):

@@ -176,12 +176,15 @@ def test_a_cleaning_is_limited_leaves_what_is_leased_and_goes_on(store, clock):
     assert store.workspaces.clean(50).workspaces == ("w1",)
 
 
-def test_one_that_somebody_comes_back_to_is_not_cleaned_away(clock):
+@pytest.mark.parametrize("unused", ["the workspace", "its chat"])
+def test_one_that_somebody_comes_back_to_is_not_cleaned_away(unused, clock):
     with fresh_schema() as place, holdfast.open(place, clock=clock) as store:
         for id in ("left", "used"):
             store.workspaces.put(id)
             store.workspaces.enter(id, "s")
         clock.advance(DAY)
+        if unused == "its chat":
+            store.workspaces.touch("used")
         found = []
         cleaning = threading.Thread(
             target=lambda: found.append(store.workspaces.clean())
@@ -233,6 +236,32 @@ def test_workspaces_are_read_and_put_back_as_they_were(store, clock):
     assert (back.persona, back.tools, back.chat) == ("dev", ("a",), "s")
     assert back.version == 3
     assert [chat.issue for chat in store.workspaces.chats("w")] == ["A-1"]
+
+
+def test_what_a_revert_does_to_workspaces_is_told(store):
+    store.events.keep(max_age_seconds=600)
+    store.workspaces.put("changed")
+    store.workspaces.put("gone")
+    moment = store.moment()
+    store.workspaces.put("changed", persona="tester")
+    store.workspaces.enter("changed", "s")
+    store.workspaces.put("new")
+    store.workspaces.delete("gone")
+    store.revert(moment)
+    told = list(store.events.query("workspace:*"))[-3:]
+    assert {(event.name, event.data["id"], event.data["chat"]) for event in told} == {
+        ("workspace:updated", "changed", None),
+        ("workspace:created", "gone", None),
+        ("workspace:deleted", "new", None),
+    }
+
+
+def test_who_takes_a_chat_out_uses_the_workspace(store, clock):
+    store.workspaces.put("w")
+    store.workspaces.enter("w", "s")
+    clock.advance(DAY)
+    store.workspaces.leave("w", "s")
+    assert not store.workspaces.get("w").stale
 
 
 def test_how_long_until_it_is_stale_is_a_limit(open_store, clock):

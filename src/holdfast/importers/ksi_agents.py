@@ -6,6 +6,7 @@ Always holds: one identity that cannot be kept is named, and spoils no other; an
 that is there stays as it is.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,7 +105,11 @@ def _keep(tx: "OpenTransaction", draft: AgentDraft) -> str:
 def _identities(file: Path) -> Iterator[tuple[str, object, object]]:
     """Each identity, with its place and the id that it stands under."""
     try:
-        read = msgspec.json.decode(file.read_bytes())
+        text = file.read_bytes()
+        try:
+            read = msgspec.json.decode(text)
+        except msgspec.DecodeError:  # KSI writes NaN, and halves of characters, too
+            read = json.loads(text)
     except OSError as error:
         raise CannotOpen(f"{file}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:

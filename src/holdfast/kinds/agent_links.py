@@ -46,8 +46,8 @@ class AgentLinks(Kind):
         if target != id:
             self.lock(target)
         self._place(target)
-        if relation == SPAWNED:
-            self._refuse_parent(id, target)
+        if relation == SPAWNED and (why := self._against_parent(id, target)):
+            raise Refused(f"{why}; nothing was written")
         return self._linked(no, id, relation, target, codec.optional(metadata))
 
     @operation
@@ -201,24 +201,23 @@ class AgentLinks(Kind):
         )
         self._told("linked", source=id, relation=relation, target=target)
 
-    def _refuse_parent(self, id: str, target: str) -> None:
-        """Refuse that an agent has spawned one that another has, or that led to it."""
+    def _against_parent(self, id: str, target: str) -> str:
+        """Why an agent cannot have spawned another; empty if it can."""
         there = self._parent(target)
         if there is not None and there != id:
-            raise Refused(
-                f"agent {target!r} was spawned by {there!r}; nothing was written: "
-                "unlink that first"
-            )
+            return f"agent {target!r} was spawned by {there!r}: unlink that first"
+        if target in self._above(id):
+            return f"agent {id!r} comes from {target!r}, and cannot have spawned it"
+        return ""
+
+    def _above(self, id: str) -> set[str]:
+        """An agent, and all that it comes from."""
         seen: set[str] = set()
         above: str | None = id
         while above is not None and above not in seen:
-            if above == target:
-                raise Refused(
-                    f"agent {id!r} comes from {target!r}, and cannot have spawned it; "
-                    "nothing was written"
-                )
             seen.add(above)
             above = self._parent(above)
+        return seen
 
     def _parent(self, id: str) -> str | None:
         """The agent that has spawned one."""

@@ -8,8 +8,8 @@ Always holds: all that are asked for in one call are there afterwards, or none i
 from collections.abc import Sequence
 
 from holdfast import codec
+from holdfast.clock import to_datetime
 from holdfast.errors import AlreadyExists, NotFound
-from holdfast.kinds.agent_links import AgentLinks
 from holdfast.kinds.agent_records import (
     SPAWNED,
     Agent,
@@ -17,9 +17,10 @@ from holdfast.kinds.agent_records import (
     agent_of,
     content_of,
 )
+from holdfast.kinds.agent_reverts import AgentReverts
 
 
-class AgentMaking(AgentLinks):
+class AgentMaking(AgentReverts):
     """How agents are made."""
 
     def _created(self, drafts: Sequence[AgentDraft]) -> list[Agent]:
@@ -46,9 +47,8 @@ class AgentMaking(AgentLinks):
 
     def _parents(self, drafts: Sequence[AgentDraft]) -> dict[str, int]:
         """The numbers of the parents that are there; nobody deletes them now."""
-        ids = dict.fromkeys(one.parent for one in drafts if one.parent is not None)
         found = {}
-        for id in ids:
+        for id in sorted({one.parent for one in drafts if one.parent is not None}):
             self.lock(id)
             row = self.tx.one("agent_at", owner=self.owner, id=id)
             if row is not None:
@@ -63,33 +63,55 @@ class AgentMaking(AgentLinks):
         no, now = self.tx.new_no(), self.tx.now
         id = draft.id or self.tx.new_id()
         created_at = now if draft.created_at is None else draft.created_at
-        row = {
-            "name": draft.name,
-            "role": draft.role,
-            "traits": codec.text_of(draft.traits),
-            "preferences": object_text(draft.preferences),
-            "status": draft.status,
-            "metadata": codec.text_of(draft.metadata),
-            "created_at": created_at,
-        }
-        self.tx.put("agent_add", no=no, owner=self.owner, id=id, now=now, **row)
-        statistics = object_text(draft.statistics)
         active_at = created_at if draft.active_at is None else draft.active_at
+        self.tx.put(
+            "agent_add",
+            no=no,
+            owner=self.owner,
+            id=id,
+            name=draft.name,
+            role=draft.role,
+            traits=codec.text_of(list(draft.traits)),
+            preferences=object_text(draft.preferences),
+            status=draft.status,
+            metadata=codec.text_of(draft.metadata),
+            created_at=created_at,
+            now=now,
+        )
         self.tx.put(
             "agent_tally_add",
             no=self.tx.new_no(),
             owner=self.owner,
             agent=no,
-            statistics=statistics,
+            statistics=object_text(draft.statistics),
             active_at=active_at,
         )
         if draft.parent is not None:
-            parent = numbers[draft.parent]
-            self.put_link(parent, draft.parent, SPAWNED, id, None)
+            self.put_link(numbers[draft.parent], draft.parent, SPAWNED, id, None)
         numbers[id] = no
         self._told("created", id=id, role=draft.role, status=draft.status)
-        listed = (*list(row.values())[:6], created_at, now, 1, statistics, active_at)
-        return agent_of((no, self.owner, id, *listed, draft.parent))
+        return self._new(draft, id, created_at, active_at)
+
+    def _new(
+        self, draft: AgentDraft, id: str, created_at: int, active_at: int
+    ) -> Agent:
+        """The record of an agent that was just made."""
+        return Agent(
+            id=id,
+            owner=self.owner,
+            name=draft.name,
+            role=draft.role,
+            traits=draft.traits,
+            preferences=codec.value_of(draft.preferences) or {},
+            statistics=codec.value_of(draft.statistics) or {},
+            status=draft.status,
+            parent=draft.parent,
+            metadata=codec.value_of(draft.metadata),
+            created_at=to_datetime(created_at),
+            updated_at=to_datetime(self.tx.now),
+            active_at=to_datetime(active_at),
+            version=1,
+        )
 
 
 def object_text(value: object) -> str:

@@ -47,8 +47,8 @@ class AgentRuns(Kind):
             now=self.tx.now,
         )
         self._live(holder, seconds, place)
-        if taken is not None:
-            self._leave(taken.holder)
+        if taken is not None and self._runs_others(taken.holder):
+            self._taken(taken.holder)
         said = {"id": id, "holder": holder, "place": place, "fence": fence}
         if taken is not None:
             said["taken_from"] = taken.place or taken.holder
@@ -63,7 +63,7 @@ class AgentRuns(Kind):
         there = self._run(id)
         if there is None or there.fence != fence:
             return False
-        self.tx.put("agent_run_end", owner=self.owner, id=id)
+        self._end_run(there)
         self.tx.tell(Told("agent:stopped", {"id": id, "holder": there.holder}))
         return True
 
@@ -158,20 +158,23 @@ class AgentRuns(Kind):
                 "was written: stop it there, or wait"
             )
 
-    def _leave(self, holder: str) -> None:
-        """Have a process learn that it lost an agent; forget it if it has none left."""
+    def _end_run(self, there: AgentRun) -> bool:
+        """Have nobody run an agent; whether its process runs others."""
+        self.tx.put("agent_run_end", owner=self.owner, id=there.id)
+        self.tx.lock(RUNNER, there.holder)
+        return self._runs_others(there.holder)
+
+    def _runs_others(self, holder: str) -> bool:
+        """Whether a process runs any agent; it is forgotten if it does not."""
         asked = {"owner": self.owner, "holder": holder}
         if self.tx.all("agent_run_list_holder", after="", limit=1, **asked):
-            self.tx.put("agent_runner_mark", **asked)
-        else:
-            self.tx.put("agent_runner_drop", **asked)
+            return True
+        self.tx.put("agent_runner_drop", **asked)
+        return False
 
-    def _end_run(self, id: str) -> None:
-        """End the run of an agent that is deleted, wherever it is."""
-        there = self._run(id)
-        if there is not None:
-            self.tx.put("agent_run_end", owner=self.owner, id=id)
-            self._leave(there.holder)
+    def _taken(self, holder: str) -> None:
+        """Have a process learn from its mark that it lost an agent."""
+        self.tx.put("agent_runner_mark", owner=self.owner, holder=holder)
 
     def _live(self, holder: str, seconds: float, place: str) -> int:
         """Give a sign of life; the mark of what it runs."""

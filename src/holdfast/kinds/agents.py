@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from holdfast import codec
-from holdfast.contract import Kind, operation, query
+from holdfast.contract import operation, query
 from holdfast.edges import Count, Id, Name, Object, PageSize, Text, document_of
 from holdfast.engine import Row, Table
 from holdfast.errors import Conflict, NotFound
@@ -200,7 +200,9 @@ class Agents(AgentMaking, AgentRuns):
             return False
         self.guard(id)
         no = row[0]
-        self._end_run(id)
+        there = self._run(id)
+        if there is not None and self._end_run(there):
+            self._taken(there.holder)
         self.tx.put("agent_drop", owner=self.owner, no=no)
         self.tx.put("agent_tally_drop", owner=self.owner, agent=no)
         self.tx.put("agent_link_drop_to", owner=self.owner, target=id)
@@ -221,15 +223,6 @@ class Agents(AgentMaking, AgentRuns):
             "agent_tally": (tallies[0], tallies[1]),
             "agent_link": (links[0], links[1]),
         }
-
-    def revised(
-        self, was: dict[str, Any], now: dict[str, Any] | None, past: Kind
-    ) -> dict[str, Any]:
-        """An agent's row as it is put back, with a version that it never had before."""
-        asked = {"owner": self.owner, "id": was["id"]}
-        last = self.tx.one("agent_version_last", **asked) or (0,)
-        version = max(was["version"], last[0], now["version"] if now else 0) + 1
-        return {**was, "version": version, "updated_at": self.tx.now}
 
     def tidy(self, limit: int) -> bool:
         """Delete links of agents that were deleted."""

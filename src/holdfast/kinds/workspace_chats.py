@@ -85,6 +85,7 @@ class WorkspaceChats(Kind):
             return False
         self.guard(id)
         self.tx.put("workspace_chat_drop", owner=self.owner, no=row[0])
+        self._use(no)
         return True
 
     @query

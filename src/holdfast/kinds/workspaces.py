@@ -1,9 +1,10 @@
 """Workspaces: where somebody works, as whom, with which tools, at what.
 
-Answers for: making, changing, finding and deleting workspaces, loading tools, cleaning
-up those that nobody uses any more.
-Leaves to others: the chats of a workspace (`workspace_chats`), what is said in them
-(sessions), who works there (agents).
+Answers for: making, changing, finding and deleting workspaces, loading tools, putting
+them back.
+Leaves to others: the chats of a workspace (`workspace_chats`), cleaning up those that
+nobody uses any more (`workspace_cleaning`), what is said in chats (sessions), who works
+there (agents).
 Always holds: what changes a workspace counts as using it; one that is used is cleaned
 away by nobody.
 """
@@ -11,26 +12,28 @@ away by nobody.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from holdfast import codec
 from holdfast.contract import Kind, operation, query
-from holdfast.edges import Count, Id, Object, PageSize, Seconds, Text
+from holdfast.edges import Count, Id, Object, PageSize, Text
 from holdfast.engine import Row, Table
-from holdfast.errors import Conflict, Held
+from holdfast.errors import Conflict
 from holdfast.guarantees import Promise
-from holdfast.kinds.workspace_chats import WorkspaceChats
-from holdfast.kinds.workspace_records import Cleaned, Tools, Workspace, workspace_of
+from holdfast.kinds.workspace_cleaning import WorkspaceCleaning
+from holdfast.kinds.workspace_records import Tools, Workspace
 from holdfast.limits import hold
 from holdfast.page import Page, cursor_of, place_of
+from holdfast.restoring import Plan
 
 _ALL = 2**62
 _CONTENT = ("path", "project", "persona", "tools", "issue", "branch", "metadata")
 _CONTENT_AT = 3
-_VERSION_AT, _USED_AT = 12, 13
+_VERSION_AT = 12
 
 
-class Workspaces(WorkspaceChats):
+class Workspaces(WorkspaceCleaning):
     """Where somebody works; each call is a transaction of its own, or part of one."""
 
     name = "workspaces"
@@ -157,26 +160,6 @@ class Workspaces(WorkspaceChats):
         self._drop(row)
         return True
 
-    @operation
-    def clean(
-        self, older_than_seconds: Seconds | None = None, *, limit: PageSize = 100
-    ) -> Cleaned:
-        """Delete workspaces, and chats of others, that nobody has used for so long.
-
-        At most `limit` of each; None stands for `limits.workspace_seconds`. One that
-        another holder has leased is left.
-        """
-        seconds = older_than_seconds or self.tx.limits.workspace_seconds
-        before = self.tx.now - round(seconds * 1_000_000)
-        gone, held, left = self._clean_workspaces(before, limit)
-        chats, held_chats, more = self._clean_chats(before, limit)
-        return Cleaned(
-            workspaces=gone,
-            chats=chats,
-            held=held + held_chats,
-            left=left or more,
-        )
-
     def usage(self) -> dict[str, tuple[int, int]]:
         """How many workspaces and chats the owner has, and their bytes."""
         spaces = self.tx.one("workspace_usage", owner=self.owner) or (0, 0)
@@ -196,6 +179,21 @@ class Workspaces(WorkspaceChats):
         last = self.tx.one("workspace_version_last", **asked) or (0,)
         version = max(was["version"], last[0], now["version"] if now else 0) + 1
         return {**was, "version": version, "updated_at": self.tx.now}
+
+    def put_back(self, id: str, past: Kind) -> Plan | None:
+        """As for every kind; what becomes of the workspace is told."""
+        plan, there = super().put_back(id, past), self._row(id)
+        if plan is None:
+            return None
+        gone = self._workspace(there) if plan.op == "delete" and there else None
+
+        def finish() -> None:
+            if gone is not None:
+                self._told("deleted", gone)
+            else:
+                self._told(f"{plan.op}d", self._workspace(self._found(id)))
+
+        return msgspec.structs.replace(plan, finish=finish)
 
     def _made(self, id: str, chosen: dict[str, Any]) -> Workspace:
         no = self.tx.new_no()
@@ -235,69 +233,6 @@ class Workspaces(WorkspaceChats):
         found = self._workspace(self._found(id))
         return found if kept == there else self._told("updated", found)
 
-    def _drop(self, row: Row) -> None:
-        asked = {"owner": self.owner, "workspace": row[0]}
-        self.tx.put("workspace_drop", owner=self.owner, no=row[0])
-        self.tx.put("workspace_use_drop", **asked)
-        self.tx.put("workspace_chat_drop_all", **asked)
-        self._told("deleted", self._workspace(row))
-
-    def _clean_workspaces(
-        self, before: int, limit: int
-    ) -> tuple[tuple[str, ...], int, bool]:
-        """The ids of those that are gone, how many are held, whether more are stale."""
-        gone: tuple[str, ...] = ()
-        held = 0
-        for _, no in self._each_unused("workspace_unused", before):
-            row = self.tx.one("workspace_at", owner=self.owner, no=no)
-            if row is None:
-                continue
-            if len(gone) == limit:
-                return gone, held, True
-            self.lock(row[2])
-            row = self.tx.one("workspace_at", owner=self.owner, no=no)
-            if row is None or row[_USED_AT] > before:
-                continue  # somebody has come back meanwhile
-            if self._is_held(row[2]):
-                held += 1
-                continue
-            self._drop(row)
-            gone += (row[2],)
-        return gone, held, False
-
-    def _clean_chats(self, before: int, limit: int) -> tuple[int, int, bool]:
-        """How many chats are gone, how many are held, whether more are stale."""
-        gone = held = 0
-        for _, no, workspace, session in self._each_unused(
-            "workspace_chat_unused", before
-        ):
-            row = self.tx.one("workspace_at", owner=self.owner, no=workspace)
-            if row is None:
-                continue
-            if gone == limit:
-                return gone, held, True
-            self.lock(row[2])
-            chat = self._chat_row(workspace, session)
-            if chat is None or chat[-1] > before:
-                continue
-            if self._is_held(row[2]):
-                held += 1
-                continue
-            self.tx.put("workspace_chat_drop", owner=self.owner, no=no)
-            gone += 1
-        return gone, held, False
-
-    def _each_unused(self, name: str, before: int) -> Iterator[Row]:
-        """Rows of what nobody has used since a time; they may go meanwhile."""
-        asked = {"owner": self.owner, "before": before, "limit": self.tx.limits.page}
-        after = (0, 0)
-        while True:
-            rows = self.tx.all(name, after_at=after[0], after_no=after[1], **asked)
-            yield from rows
-            if len(rows) < self.tx.limits.page:
-                return
-            after = rows[-1][0], rows[-1][1]
-
     def _each_used(
         self, before_at: int, before_no: int
     ) -> Iterator[tuple[tuple[int, int], Workspace]]:
@@ -320,16 +255,6 @@ class Workspaces(WorkspaceChats):
             if len(rows) < many:
                 return
             before_at, before_no = rows[-1]
-
-    def _is_held(self, id: str) -> bool:
-        try:
-            self.guard(id)
-        except Held:
-            return True
-        return False
-
-    def _workspace(self, row: Row) -> Workspace:
-        return workspace_of(row, self._stale_from)
 
 
 def _text(tools: Iterable[str]) -> str:

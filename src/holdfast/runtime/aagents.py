@@ -10,23 +10,18 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast import edges
 from holdfast.afaces import AsyncAgents
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, TimedOut
 from holdfast.journal import refuse_past
 from holdfast.kinds.agent_records import Agent
-from holdfast.runtime.agents import check_callables
-from holdfast.runtime.agents_crew import (
-    Crew,
-    Ended,
-    Flight,
-    Key,
-    RunningAgent,
-    crew_of,
-    making,
-)
+from holdfast.logs import logger
+from holdfast.runtime.agents import check_callables, may_run, refuse_lost
+from holdfast.runtime.agents_crew import Crew, crew_of
+from holdfast.runtime.agents_flights import Flight, Key, awaiting, under_way
+from holdfast.runtime.agents_running import Ended, RunningAgent
 
 if TYPE_CHECKING:
     from holdfast.astore import AsyncStore
@@ -66,10 +61,10 @@ class AsyncStoreAgents(AsyncAgents):
                 continue
             assert flight is not None
             if mine:
-                return await self._make(crew, key, flight, factory, ended)
-            waited = asyncio.wrap_future(flight.outcome)
-            if (made := await asyncio.shield(waited)) is not None:
-                return made
+                return await self._make(crew, flight, loop, factory, ended)
+            with awaiting(flight):
+                if (made := await asyncio.wrap_future(flight.outcome)) is not None:
+                    return made
 
     async def running(self, id: str) -> RunningAgent[Any] | None:
         """As `store.agents.running`."""
@@ -81,55 +76,69 @@ class AsyncStoreAgents(AsyncAgents):
 
     async def stop(self, id: str) -> bool:
         """As `store.agents.stop`."""
-        gone = self._crew.leave(self._key(id))
-        if gone is None:
+        crew, key = self._crew, self._key(id)
+        if (left := crew.leave(key, asyncio.get_running_loop())) is None:
             return False
-        ended, gone.ended = gone.ended, None
+        gone, flight = left
         try:
-            if ended is not None:
-                await _called(ended, gone)
+            with under_way(flight):
+                await _told(gone)
         finally:
-            await self.release(id, fence=gone.fence)
+            try:
+                crew.owe(key)
+                await to_its_end(self.release(id, fence=gone.fence))
+                crew.paid(key)
+            finally:
+                crew.crash(flight)
         return True
 
     async def _make(
         self,
         crew: Crew,
-        key: Key,
         flight: Flight,
+        loop: asyncio.AbstractEventLoop,
         factory: Callable[[Agent], T | Awaitable[T]],
         ended: Ended | None,
     ) -> RunningAgent[T]:
         """Make an agent that nobody else makes."""
-        reset = making.set(making.get() | {flight})
+        id = flight.key[1]
+        made: RunningAgent[T] | None = None
         try:
-            run = await to_its_end(
-                self.claim(
-                    key[1], holder=crew.holder, seconds=crew.seconds, place=crew.place
+            with under_way(flight):
+                who = crew.runner
+                claiming = self.claim(
+                    id, holder=who.holder, seconds=who.seconds, place=who.place
                 )
-            )
-            agent = await self.get(key[1])
-            object = await _called(factory, agent)
-            made = RunningAgent(agent, cast("T", object), run, crew)
-            made.ended, made.loop = ended, flight.loop
-            crew.arrive(key, flight, made)
+                run = await to_its_end(claiming)
+                crew.take_off(flight, run)
+                agent = await self.get(id)
+                made = RunningAgent(agent, await _called(factory, agent), run, crew)
+                made.ended, made.loop = ended, loop
+                while not crew.land(flight, made):
+                    await self.get(id)  # or it was deleted
+                    refuse_lost(run, await self.run_of(id))
+                return made
         except BaseException as error:
             try:
-                await to_its_end(self._give_back(crew, key))
+                if may_run(flight, error):
+                    await to_its_end(self._undo(crew, flight.key, made))
             finally:
-                crew.crash(key, flight, error)
+                crew.crash(flight, error)
             raise
-        finally:
-            making.reset(reset)
-        return made
 
-    async def _give_back(self, crew: Crew, key: Key) -> None:
-        """Give back an agent that was not made; if that cannot be, it becomes stale."""
-        unit = crew.unit(key[0], crew.give_back(key[1]))
+    async def _undo(self, crew: Crew, key: Key, made: RunningAgent[Any] | None) -> None:
+        """End what does not come to live, and give its agent back."""
+        if made is not None:
+            try:
+                await _told(made)
+            except Exception:
+                logger("holdfast.agents").exception("agent %r ended badly", made.id)
+        unit = crew.owe(key)
         future = unit.awaited(asyncio.get_running_loop())
         with contextlib.suppress(HoldfastError):
             crew.core.engine.post(unit)
             await future
+            crew.paid(key)
 
     def _key(self, id: str) -> Key:
         return self._target.owner, edges.id_of(id, "id")
@@ -159,6 +168,21 @@ async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
+async def _told(one: RunningAgent[Any]) -> None:
+    """Call what an agent's maker wants called at its end, where it was made."""
+    ended, loop = one.ended, one.loop
+    one.ended = None
+    if ended is None:
+        return
+    if loop is None:
+        await asyncio.to_thread(ended, one)
+    elif loop is asyncio.get_running_loop():
+        await _called(ended, one)
+    elif loop.is_running():
+        there = asyncio.run_coroutine_threadsafe(_called(ended, one), loop)
+        await asyncio.wrap_future(there)
+
+
 async def _called(function: Callable[[Any], Any], given: object) -> Any:
     """What a function gives, awaited if it has to be."""
     found = function(given)
@@ -183,7 +207,7 @@ def ended_on(
     try:
         asyncio.run_coroutine_threadsafe(_called(ended, one), loop).result(seconds)
     except TimeoutError:
-        raise TimeoutError(
-            f"what is called at the end of agent {one.id!r} took over {seconds:g} s, "
-            "and is not waited for any more"
+        raise TimedOut(
+            f"what is called at the end of agent {one.id!r} has not come to an end in "
+            "time, and is not waited for any more; it goes on"
         ) from None

@@ -12,20 +12,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast import edges
-from holdfast.errors import HoldfastError, Refused
+from holdfast.errors import Held, HoldfastError, OutcomeUnknown
 from holdfast.journal import refuse_past
-from holdfast.kinds.agent_records import Agent
+from holdfast.kinds.agent_records import Agent, AgentRun
 from holdfast.kinds.agents import Agents
-from holdfast.runtime.agents_crew import (
-    Crew,
-    Ended,
+from holdfast.runtime.agents_crew import Crew, crew_of
+from holdfast.runtime.agents_flights import (
     Flight,
     Key,
-    RunningAgent,
-    crew_of,
-    making,
-    tell_ended,
+    awaiting,
+    refuse_own_loop,
+    under_way,
 )
+from holdfast.runtime.agents_running import Ended, RunningAgent, tell_ended
 
 if TYPE_CHECKING:
     from holdfast.store import Store
@@ -48,9 +47,10 @@ class StoreAgents(Agents):
         are told, and nothing is kept. From then on this process runs the agent, and no
         other: it says every third of `limits.agent_seconds` that it lives. One whose
         process gives no sign of life is taken over. `ended(running)` is called once
-        that is over: by `stop`, at `close`, or as another took it over. Raises
-        `NotFound`, `Held` (another process runs it), `Refused` (from within its own
-        factory; a store as of a moment), and what `factory` raises.
+        that is over: by `stop`, at `close`, or as another took it over; who asks for
+        the agent meanwhile waits. Raises `NotFound`, `Held` (another process runs it),
+        `Refused` (from within its own factory or end; a store as of a moment), and what
+        `factory` raises.
         """
         crew, key = self._crew, self._key(id)
         check_callables(factory, ended)
@@ -65,10 +65,11 @@ class StoreAgents(Agents):
                 continue
             assert flight is not None
             if mine:
-                return self._make(crew, key, flight, factory, ended)
-            refuse_own_loop(flight, id)
-            if (made := flight.outcome.result()) is not None:
-                return made
+                return self._make(crew, flight, factory, ended)
+            refuse_own_loop(flight)
+            with awaiting(flight):
+                if (made := flight.outcome.result()) is not None:
+                    return made
 
     def running(self, id: str) -> RunningAgent[Any] | None:
         """An agent that lives in this process; None for one that does not."""
@@ -83,41 +84,54 @@ class StoreAgents(Agents):
 
         What its `ended` raises is raised, once it was given back.
         """
-        gone = self._crew.leave(self._key(id))
-        if gone is None:
+        crew, key = self._crew, self._key(id)
+        if (left := crew.leave(key)) is None:
             return False
+        gone, flight = left
         try:
-            tell_ended(gone)
+            with under_way(flight):
+                tell_ended(gone)
         finally:
-            self.release(id, fence=gone.fence)
+            try:
+                crew.owe(key)
+                self.release(id, fence=gone.fence)
+                crew.paid(key)
+            finally:
+                crew.crash(flight)
         return True
 
     def _make(
         self,
         crew: Crew,
-        key: Key,
         flight: Flight,
         factory: Callable[[Agent], T],
         ended: Ended | None,
     ) -> RunningAgent[T]:
         """Make an agent that nobody else makes."""
-        reset = making.set(making.get() | {flight})
+        id = flight.key[1]
+        made: RunningAgent[T] | None = None
         try:
-            run = self.claim(
-                key[1], holder=crew.holder, seconds=crew.seconds, place=crew.place
-            )
-            agent = self.get(key[1])
-            made = RunningAgent(agent, factory(agent), run, crew)
-            made.ended = ended
-            crew.arrive(key, flight, made)
+            with under_way(flight):
+                who = crew.runner
+                run = self.claim(
+                    id, holder=who.holder, seconds=who.seconds, place=who.place
+                )
+                crew.take_off(flight, run)
+                agent = self.get(id)
+                made = RunningAgent(agent, factory(agent), run, crew)
+                made.ended = ended
+                while not crew.land(flight, made):
+                    self.get(id)  # or it was deleted
+                    refuse_lost(run, self.run_of(id))
+                return made
         except BaseException as error:
-            with suppress(HoldfastError):  # it becomes stale by itself
-                crew.core.engine.write(crew.unit(key[0], crew.give_back(key[1])))
-            crew.crash(key, flight, error)
+            crew.end_each([made] if made else [])
+            if may_run(flight, error):
+                with suppress(HoldfastError):
+                    crew.core.engine.write(crew.owe(flight.key))
+                    crew.paid(flight.key)
+            crew.crash(flight, error)
             raise
-        finally:
-            making.reset(reset)
-        return made
 
     def _key(self, id: str) -> Key:
         return self._target.owner, edges.id_of(id, "id")
@@ -139,15 +153,24 @@ def check_callables(factory: object, ended: object) -> None:
         raise edges.wrong_type("ended", "a function of a running agent", ended)
 
 
-def refuse_own_loop(flight: Flight, id: str) -> None:
-    """Refuse to keep the event loop waiting that makes the agent."""
-    if flight.loop is None:
-        return
-    import asyncio  # noqa: PLC0415  # whoever has a loop has loaded it
+def may_run(flight: Flight, error: BaseException) -> bool:
+    """Whether an agent that was not made may be this process's all the same."""
+    return (
+        flight.claimed
+        or not isinstance(error, HoldfastError)
+        or isinstance(error, OutcomeUnknown)
+    )
 
-    with suppress(RuntimeError):
-        if asyncio.get_running_loop() is flight.loop:
-            raise Refused(
-                f"agent {id!r} is being made on this event loop, which a sync call "
-                "would keep waiting; nothing was made: await store.aio.agents.run"
-            )
+
+def refuse_lost(run: AgentRun, there: AgentRun | None) -> None:
+    """Refuse to have an agent live that was taken over while it was made."""
+    if there is not None and there.fence == run.fence:
+        return
+    if there is None:
+        where = "is over there already: ask again"
+    else:
+        where = f"runs in {there.place or there.holder!r} by now: stop it, or wait"
+    raise Held(
+        f"agent {run.id!r} was taken over while it was made here, which took too long, "
+        f"and {where}; what was made here has ended"
+    )
