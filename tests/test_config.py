@@ -1,6 +1,7 @@
 """Configuration: who is strongest counts, each value knows where it came from, and no
 secret is seen."""
 
+import argparse
 import asyncio
 import copy
 import json
@@ -12,14 +13,10 @@ import traceback
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import holdfast
-from conftest import place_on
+from conftest import store_on
 from holdfast import config
-from holdfast.config.masking import is_secret_name, masked, shown_of
-from holdfast.config.toml_lines import line_of, lines_of
 from holdfast.errors import (
     CannotOpen,
     InvalidConfig,
@@ -159,6 +156,12 @@ def test_arguments_go_over_variables_and_these_over_the_file():
         "holdfast.toml:2: 'by-file'",
     )
     assert where(loaded(text, env), "store.owner")[1] == "HOLDFAST_STORE_OWNER"
+    (setting,) = [
+        one
+        for one in loaded(text, {"HOLDFAST_STORE_OWNER": "by-file"}).settings
+        if one.name == "store.owner"
+    ]
+    assert setting.over == ()  # it says the same
 
 
 def test_each_setting_of_ours_has_a_variable(file):
@@ -190,6 +193,18 @@ def test_lists_of_arguments_and_mappings_of_them_say_the_same():
     assert one.credential("x.y") == two.credential("x.y") == "1"
 
 
+def test_who_says_the_store_as_a_whole_is_stronger_than_who_says_a_part(folder):
+    for args in ({"store": "a.db", "store.path": "b.db"},
+                 {"store.path": "b.db", "store": "a.db"}):  # fmt: skip
+        assert loaded(args=args).store.place == str(folder / "a.db")
+
+
+def test_a_project_may_have_dots_in_quotes():
+    found = loaded('[projects."a.b"]\nx = 1\n[projects.a]\n"b.x" = 2\n')
+    assert found.project("a.b")["x"] == 1
+    assert found.project("a")["b.x"] == 2
+
+
 def test_a_path_may_be_an_argument(folder):
     found = loaded(args={"store": pathlib.Path("a.db")})
     assert found.store.place == str(folder / "a.db")
@@ -207,7 +222,10 @@ def test_whatever_a_project_says_can_be_shown():
     assert msgspec.json.encode(found.settings)
 
 
-@pytest.mark.parametrize("wrong", ["store=x", ["x"], ["=x"], [1], b"a=b"])
+@pytest.mark.parametrize(
+    "wrong",
+    ["store=x", ["x"], ["=x"], [1], b"a=b", 5, argparse.Namespace(store="x")],
+)
 def test_arguments_of_another_form_are_refused(wrong):
     with pytest.raises(WrongType, match="args: "):
         loaded(args=wrong)
@@ -354,7 +372,34 @@ def test_modes_of_accounts_and_peers_are_understood():
         ('[store]\ndurabilty = "x"', "(did you mean store.durability?)"),
         ('durability = "x"', "(did you mean store.durability?)"),
         ("[stores]\nx = 1", "stores.x (holdfast.toml:2): there is no such setting"),
-        ('projects = "x"', "projects (holdfast.toml:1): there is no such setting"),
+        ('projects = "x"', "projects (holdfast.toml:1): a table is wanted, not a val"),
+        ("[[projects]]\nx = 1", "projects (holdfast.toml:1): a table is wanted"),
+        ("[store]\nlimits = 5", "store.limits (holdfast.toml:2): a table is wanted"),
+        ("agent = 5", "agent (holdfast.toml:1): a table is wanted, not a value"),
+        ('"store.durability" = "x"', "a dot in quotes is part of a name: leave the q"),
+        ('[store]\n"limits.page" = 5', "store.limits.page (holdfast.toml:2): a dot in"),
+        ('"store.limits".page = 5', "store.limits.page (holdfast.toml:1): a dot in"),
+        (
+            '[credentials]\n"a.b" = "x"\na.b = "y"',
+            "a.b (holdfast.toml:3): it is said t",
+        ),
+        (
+            '[credentials]\n"" = "x"',
+            "credentials. (holdfast.toml:2): a part of its name",
+        ),
+        ('[store]\npath = " a.db"', "store.path (holdfast.toml:2): a path or a URL is"),
+        (
+            '[store]\nurl = "sqlite://"',
+            "store: holdfast.toml:2: a path is wanted behind",
+        ),
+        (
+            '[store]\npath = "~nobody-99/a.db"',
+            "there is no home folder for '~nobody-99/",
+        ),
+        (
+            '[credentials]\nx = { file = "~nobody-99/x" }',
+            "which cannot be read (Runtime",
+        ),
         ('[projects]\nbackend = "x"', "a project is a table"),
         ("[credentials]\nx = true", "credentials.x (holdfast.toml:2): a text is want"),
         ("[credentials]\nx = { env = 5 }", "credentials.x (holdfast.toml:2): a text"),
@@ -394,11 +439,22 @@ def test_what_cannot_be_is_refused_by_its_name_and_its_line(line, said):
         ({"HOLDFAST_STORE_LIMITS_EVENT_SECONDS": "1e300"}, "more than 100 years"),
         ({"HOLDFAST_ENVIROMENT": "production"}, "did you mean HOLDFAST_ENVIRONMENT?"),
         ({"HOLDFAST_DURABILITY": "x"}, "did you mean HOLDFAST_STORE_DURABILITY?"),
+        ({"STATE_PATH": ":memory:"}, "store.folder (STATE_PATH): a folder is wanted"),
+        ({"HOLDFAST_STORE": " :memory: "}, "(HOLDFAST_STORE): a path or a URL is want"),
+        ({"AGENT_SECRET": "\udcff"}, "agent.secret (AGENT_SECRET): it has bytes that"),
+        ({"HOLDFAST_SERVICES_\udcff": "x"}, "services.? (HOLDFAST_SERVICES_?): it has"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_by_the_variable(env, said):
     (problem,) = problems(env=env)
     assert said in problem
+
+
+def test_a_secret_from_elsewhere_that_is_no_text_is_refused():
+    (problem,) = problems('[credentials]\nx = { env = "X" }', {"X": "\udcff"})
+    assert (
+        "credentials.x (holdfast.toml:2): a text is wanted, and this is not" in problem
+    )
 
 
 def test_all_that_is_wrong_is_told_at_once():
@@ -436,7 +492,32 @@ def test_in_memory_is_refused_where_production_is_declared(env):
         loaded(env=declared, args={"store": ":memory:"})
 
 
+def test_a_store_that_the_environment_names_is_not_in_memory_in_production(
+    monkeypatch,
+):
+    monkeypatch.setenv("HOLDFAST_STORE", ":memory:")
+    for declared in ("production", "prod"):
+        monkeypatch.setenv("HOLDFAST_ENVIRONMENT", declared)
+        with pytest.raises(InvalidConfig, match="HOLDFAST_STORE: in memory is refused"):
+            holdfast.open()
+        with pytest.raises(InvalidConfig, match=f"HOLDFAST_ENVIRONMENT={declared}"):
+            asyncio.run(_opened(holdfast.aopen()))
+    holdfast.open(":memory:").close()  # who writes this means it
+    monkeypatch.setenv("HOLDFAST_ENVIRONMENT", "test")
+    holdfast.open().close()
+
+
+async def _opened(opening):
+    await opening
+
+
 def test_files_that_are_none_are_refused_by_name(folder):
+    for wrong in (5, b"holdfast.toml"):
+        with pytest.raises(WrongType, match="path: a path is wanted"):
+            config.load(wrong, env={})
+    for name in ("~nobody-99/x.toml", "a\0b"):
+        with pytest.raises(CannotOpen, match="no such home folder|no file can be"):
+            config.load(name, env={})
     with pytest.raises(CannotOpen, match=r"nowhere\.toml: the configuration cannot"):
         config.load("nowhere.toml", env={})
     with pytest.raises(CannotOpen, match=r"nowhere\.toml"):
@@ -452,12 +533,21 @@ def test_files_that_are_none_are_refused_by_name(folder):
     (folder / "long.toml").write_bytes(b"#" * 1_000_001)
     with pytest.raises(InvalidConfig, match="longer than 1,000,000"):
         config.load("long.toml", env={})
-    (folder / "deep.toml").write_text("x = " + "[" * 20_000 + "]" * 20_000)
+    (folder / "deep.toml").write_text("x = " + "[" * 2_500 + "]" * 2_500)
     with pytest.raises(InvalidConfig, match="nested too deeply"):
         config.load("deep.toml", env={})
-    (folder / "deep.toml").write_text("projects." + "a." * 20_000 + "b = 1")
+    (folder / "deep.toml").write_text("projects." + "a." * 2_500 + "b = 1")
     with pytest.raises(InvalidConfig, match="nested too deeply"):
         config.load("deep.toml", env={})
+
+
+def test_a_folder_that_is_gone_is_told_of(folder, monkeypatch):
+    (folder / "gone").mkdir()
+    monkeypatch.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    for args in (None, {"store": "a.db"}):
+        with pytest.raises(CannotOpen, match="the folder that this program is in"):
+            config.load(env={}, args=args)
 
 
 def test_a_file_with_a_mark_of_its_bytes_and_carriage_returns_is_read(folder):
@@ -535,6 +625,12 @@ def test_no_error_has_a_secret(folder):
             assert "hunter2" not in problem
 
 
+@pytest.mark.parametrize("name", ["AGENT_ID", "HOLDFAST_STORE_OWNER"])
+def test_no_error_has_a_secret_that_was_put_into_a_wrong_variable(name):
+    (problem,) = problems(env={name: "https://hunter2@h/x"})
+    assert f"({name}): 'https://***@h/x' is not safe as an id" in problem
+
+
 def test_a_secret_is_equal_by_what_it_holds_and_is_neither_copied_nor_pickled(file):
     one, two = config.Secret("hunter2"), config.Secret("hunter2")
     assert one == two
@@ -550,69 +646,22 @@ def test_a_secret_is_equal_by_what_it_holds_and_is_neither_copied_nor_pickled(fi
         msgspec.json.encode(one)
 
 
-@pytest.mark.parametrize("name", [
-    "password", "DB_PASSWORD", "apiKey", "api_key", "API-KEY", "accessToken", "token",
-    "X-Auth-Token", "client_secret", "privateKey", "pin", "credentials", "passphrase",
-    "slack_webhook", "GITHUB_TOKEN", "authorization", "Cookie", "tokens", "githubPAT",
-    "storage.account_key", "SECRET", "sslpassword", "authtoken", "clientsecret",
-])  # fmt: skip
-def test_names_of_secrets(name):
-    assert is_secret_name(name)
-    assert masked({name: 1234}) == {name: "***"}
-    assert masked({name: ["a", {"b": 1}]}) == {name: "***"}
-
-
-@pytest.mark.parametrize("name", [
-    "max_tokens", "jira_key", "key", "author", "path", "compass", "passenger", "spin",
-    "primary_key", "total_tokens", "keyboard", "patch", "tokenizer", "secretary", "",
-])  # fmt: skip
-def test_names_that_are_none_of_secrets(name):
-    assert not is_secret_name(name)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("https://TOKEN@host/x", "https://***@host/x"),
-        ("https://a:b@host", "https://***@host"),
-        ("postgres://u:p@ss@host/d", "postgres://***@host/d"),
-        ("postgres://u:p/w#x?@host/d", "postgres://***@host/d"),
-        ("postgres://u:12/34@host/d", "postgres://***@host/d"),
-        ("https://host/@scope/pkg", "https://host/@scope/pkg"),
-        ("https://host/x?a=1&token=abc&b=2", "https://host/x?a=1&token=***&b=2"),
-        ("https://host/x#access_token=abc", "https://host/x#access_token=***"),
-        ("host=h password=hunter2 port=5", "host=h password=*** port=5"),
-        ("password='a b' user=x", "password=*** user=x"),
-        ("see https://a:b@h and https://c:d@i", "see https://***@h and https://***@i"),
-        ("Authorization: Bearer abcdef123", "Authorization: Bearer ***"),
-        ("ghp_abcdefgh1234", "***"),
-        ("use sk-proj-12345678 now", "use *** now"),
-        ("-----BEGIN RSA PRIVATE KEY-----\nabc", "***"),
-        ("nothing to hide", "nothing to hide"),
-        ("ada@example.org", "ada@example.org"),
-    ],
-)
-def test_what_of_a_text_is_shown(text, shown):
-    assert shown_of(text) == shown
-
-
-USERS = st.text(st.characters(codec="ascii", exclude_characters=" \t\n\r\x0b\x0c"
-                              "\x1c\x1d\x1e\x1f@"), min_size=4)  # fmt: skip
-
-
-@given(user=USERS, password=USERS)
-@settings(max_examples=200)
-def test_whoever_logs_in_by_a_url_is_not_seen(user, password):
-    shown = shown_of(f"postgresql://{user}:{password}@db.example/d")
-    assert shown == "postgresql://***@db.example/d"
-
-
 def test_a_file_that_others_may_read_is_told_of(file):
-    file.chmod(0o644)
-    (note,) = config.load(env=ENV).notes
-    assert "others may read it: chmod 600" in note
+    for mode in (0o640, 0o604):
+        file.chmod(mode)
+        (note,) = config.load(env=ENV).notes
+        assert "others may read it: chmod 600" in note
     file.write_text('[credentials]\nx = { env = "ELSEWHERE" }\n')
     assert config.load(env=ENV).notes == ()
+    assert config.load(env={**ENV, "AGENT_SECRET": "x"}).notes == ()  # not in the file
+    for text in (
+        '[projects.a]\npassword = "x"\n',
+        '[projects.a]\nrepos = [{ token = "x" }]\n',
+        '[services]\nx = "https://token@h"\n',
+        '[store]\nurl = "postgresql://ada:hunter2@h/d"\n',
+    ):
+        file.write_text(text)
+        assert len(config.load(env=ENV).notes) == 1
 
 
 def test_a_credential_of_the_file_can_be_said_by_a_variable(file):
@@ -628,6 +677,19 @@ def test_a_credential_of_the_file_can_be_said_by_a_variable(file):
     assert found.credential("new") == "new"
     assert found.service("wiki") == "http://w"
     assert where(found, "credentials.jira.token")[1].endswith("JIRA_TOKEN")
+    env["HOLDFAST_CREDENTIALS_GIT_LAB"] = "variable"
+    found = config.load(env=env, args=["credentials.git.lab=argument"])
+    assert found.credential("git.lab") == "argument"
+    assert "git_lab" not in found.credentials
+
+
+def test_a_secret_elsewhere_is_not_looked_for_where_another_counts():
+    text = '[credentials]\nx = { env = "NOT_SET" }\ny = { file = "nowhere" }\n'
+    env = {"HOLDFAST_CREDENTIALS_X": "one", "HOLDFAST_CREDENTIALS_Y": "two"}
+    found = loaded(text, env)
+    assert (found.credential("x"), found.credential("y")) == ("one", "two")
+    over = {one.name: one.over for one in found.settings}
+    assert over["credentials.x"] == ("holdfast.toml:2: '{ env = \"NOT_SET\" }'",)
 
 
 # What it is then
@@ -682,7 +744,7 @@ def test_a_store_is_opened_by_it(folder):
 
 
 def test_a_store_on_a_server_is_opened_by_its_older_names():
-    with place_on("postgres", pathlib.Path()) as url:
+    with store_on("postgres", pathlib.Path()) as url:
         found = loaded(env={"AGENT_STORAGE": "postgres", "PEER_DB_URL": url})
         with found.open() as store, holdfast.open(url) as same:
             store.tasks.create("do", id="t")
@@ -704,39 +766,3 @@ def test_loading_reads_no_variable_but_those_it_was_given(file, monkeypatch):
     assert config.load(env=ENV).store.owner == "ada"
     monkeypatch.setenv("ELSEWHERE", "x")
     assert config.load().store.owner == "bob"
-
-
-# Lines
-
-
-def test_each_key_stands_on_its_line():
-    text = (
-        'a = """\nx = 1\n[y]\n"""\nb = [ # [[\n  1,\n]\n\n["c d".e]\nf.g = \'#\'\n'
-        'h = { i = 1, j = { k = "}" } }\n[[l]]\nm = """a"""""\nn = 2 # "\n[[l]]\no=1\n'
-    )
-    lines = lines_of(text)
-    wanted = {("a",): 1, ("b",): 5, ("c d", "e"): 9, ("c d", "e", "f", "g"): 10,
-              ("c d", "e", "h", "j", "k"): 11, ("l",): 12, ("l", "m"): 13,
-              ("l", "n"): 14, ("l", "o"): 16}  # fmt: skip
-    assert wanted.items() <= lines.items()
-    assert ("x",) not in lines
-    assert line_of(lines, ("a", "z")) == 1
-    assert line_of(lines, ("z",)) is None
-
-
-KEYS = st.sampled_from(["a", "b", '"c d"', "'e'"])
-VALUES = st.sampled_from([
-    "1", '"x"', "'#'", '"""\nb = 2\n[z]\n"""', "[1,\n2]", "{x=1}", "'''\n[q]\n'''",
-    '"\\""', "1979-05-27", "[[1], [\n]]",
-])  # fmt: skip
-
-
-@given(st.lists(st.tuples(KEYS, VALUES, st.booleans()), max_size=8))
-def test_lines_are_those_of_the_text_whatever_stands_between(parts):
-    text, wanted = "", {}
-    for number, (key, value, apart) in enumerate(parts):
-        text += '# [note] = "\n\n' if apart else ""
-        text += f"[t{number}]\n"
-        wanted[f"t{number}", key.strip("\"'")] = text.count("\n") + 1
-        text += f"{key} = {value}\n"
-    assert wanted.items() <= lines_of(text).items()

@@ -7,9 +7,11 @@ own is one of them, and stands under the same test as holdfast's.
 
 import importlib
 import json
+import re
 import signal
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,15 +19,20 @@ import pytest
 import holdfast
 from conftest import place_on
 from holdfast import declared, memories
-from holdfast.contract import Kind
 from holdfast.errors import Held, Refused
 from holdfast.guarantees import MEANINGS, WAYS, Guarantee, Promise, Recovery
-from holdfast.shown import shown
 from killing import Worker
-from trials import JOTTINGS, TRIALS, Here, Jottings, Trial
+from kind_trials import JOTTINGS, KINDS, Jottings
+from memory_trials import MEMORY
+from postgres import fresh_schema, until
+from runtime_trials import RUNTIME
+from trials import Here, Trial, items
 
-LONGER = 1.5
-"""So many times the time that a promise states is waited for it."""
+TRIALS = {**KINDS, **MEMORY, **RUNTIME}
+"""A trial for each line, by the name of its kind of state."""
+ANEW = {Recovery.SUBSCRIBED, Recovery.ANEW}
+WHOLE = {"the journal's policy", "the events' policy"}
+"""What is a whole store's, and so is tried in a store of its own."""
 
 
 @pytest.fixture(autouse=True)
@@ -38,41 +45,71 @@ def table(tmp_path, monkeypatch) -> Iterator[dict[str, Guarantee]]:
     declared._current.clear()
 
 
+@pytest.fixture(scope="module")
+def schema() -> Iterator[str]:
+    """A schema for all lines, each of which has an owner of its own in it."""
+    with fresh_schema() as url:
+        yield url
+
+
+@pytest.fixture(params=["file", "postgres"])
+def place(request, tmp_path, kind) -> Iterator[dict[str, str]]:
+    """Where a line is tried: a target, and an owner."""
+    if request.param == "postgres" and kind not in WHOLE:
+        target = request.getfixturevalue("schema")
+        yield {"target": target, "owner": kind}
+    else:
+        with place_on(request.param, tmp_path) as target:
+            yield {"target": target, "owner": ""}
+
+
 # What is there after a crash
 
 
-def after_a_crash(target: str, trial: Trial) -> tuple[str, str, str]:
+def after_a_crash(trial: Trial, place: dict[str, str]) -> tuple[str, str, str]:
     """What was there when the last write was acknowledged, and after kill -9.
 
     In the new process: what is there by itself, and then what came back.
     """
 
-    def work(say: Callable[[str], None]) -> None:
-        here: Here = {}
-        store = holdfast.open(target, limits=trial.limits)
-        trial.begin(store)
-        for number in range(5):
-            trial.write(store, number, here)
-            say(_said(trial, store, here))
-        time.sleep(trial.seconds * LONGER)
-        say(_said(trial, store, here))
-        for number in range(5, 25):  # perhaps killed amid these
-            trial.write(store, number, here)
-        signal.pause()
-
-    worker = Worker(work)
+    worker = Worker(lambda say: _write_on(trial, place, say))
     try:
-        worker.wait_for(6)
+        worker.wait_for(1)
         said = worker.kill()[-1]
     finally:
         worker.close()
     here: Here = {}
-    with holdfast.open(target, limits=trial.limits) as store:
+    with holdfast.open(**place, limits=trial.limits) as store:
         assert store.check().problems == ()
         found = _said(trial, store, here)
         again = json.dumps(trial.again(store, here)) if trial.again else found
         trial.end(here)
         return said, found, again
+
+
+def _write_on(trial: Trial, place: dict[str, str], say: Callable[[str], None]) -> None:
+    """In another process: say what is there, and write on until that is killed."""
+    here: Here = {}
+    store = holdfast.open(**place, limits=trial.limits)
+    trial.begin(store)
+    _written(trial, store, here, range(5), place)
+    say(_said(trial, store, here))
+    for number in range(5, 25):  # perhaps killed amid these
+        trial.write(store, number, here)
+    signal.pause()
+
+
+def _written(
+    trial: Trial, store: Any, here: Here, numbers: range, place: dict[str, str]
+) -> None:
+    """Some writes; they are on disk then, if they ever will be."""
+    for number in numbers:
+        trial.write(store, number, here)
+    here["written"] = here.get("written", 0) + len(numbers)
+    settled = trial.settled or trial.there
+    if trial.settles:  # another one who opens the store finds them
+        with holdfast.open(**{**place, "owner": store.owner}) as other:
+            until(lambda: len(items(settled(other, {}))) >= here["written"])
 
 
 def _said(trial: Trial, store: Any, here: Here) -> str:
@@ -97,17 +134,13 @@ TRIED = {
     Promise.DERIVED: _all_of_it,
 }
 """What each promise says of a store that was killed, as far as one is made yet: of what
-was acknowledged, and, if that is debounced, given the time that it states."""
+was acknowledged, and, if that is debounced, was on disk some time after that."""
 
 
-@pytest.mark.parametrize("engine", ["file", "postgres"])
 @pytest.mark.parametrize("kind", TRIALS)
-def test_a_kind_of_state_keeps_its_promise_through_kill_9(
-    table, tmp_path, kind, engine
-):
-    line, trial = table[kind], TRIALS[kind]
-    with place_on(engine, tmp_path) as target:
-        said, found, again = after_a_crash(target, trial)
+def test_a_kind_of_state_keeps_its_promise_through_kill_9(table, place, kind):
+    line = table[kind]
+    said, found, again = after_a_crash(TRIALS[kind], place)
     by_checkpoint = line.recovery is Recovery.CHECKPOINT
     assert TRIED[line.promise](said, again if by_checkpoint else found)
     assert COMES_BACK[line.recovery](said, found, again)
@@ -163,11 +196,9 @@ def test_what_has_to_come_back_is_looked_for_and_nothing_else_is(table):
         assert trial.again is None or way in {*told, Recovery.REBUILT}, kind
 
 
-def test_only_what_is_debounced_is_given_time(table):
+def test_only_what_is_debounced_is_waited_for(table):
     for kind, trial in TRIALS.items():
-        by_time = table[kind].recovery is not Recovery.CHECKPOINT
-        debounced = table[kind].promise is Promise.DEBOUNCED and by_time
-        assert bool(trial.seconds) == debounced, kind
+        assert trial.settles == (table[kind].promise is Promise.DEBOUNCED), kind
 
 
 def test_a_promise_that_is_not_kept_would_be_noticed():
@@ -182,136 +213,128 @@ def test_a_promise_that_is_not_kept_would_be_noticed():
 # What else a line says
 
 
-@pytest.fixture
-def trying(tmp_path) -> Iterator[Callable[[str], tuple[Any, Trial, Here]]]:
-    """A store in this process in which a trial has begun; ended when the test ends."""
-    begun: list[tuple[Any, Trial, Here]] = []
-
-    def begin(kind: str) -> tuple[Any, Trial, Here]:
-        store = holdfast.open(tmp_path / "agent.db", limits=TRIALS[kind].limits)
-        begun.append((store, TRIALS[kind], {}))
-        TRIALS[kind].begin(store)
-        return begun[-1]
-
-    yield begin
-    for store, trial, here in begun:
-        trial.end(here)
-        store.close()
-
-
-def _written(store: Any, trial: Trial, here: Here, numbers: range) -> list[Any]:
-    """What is there after some more writes, once they are on disk."""
-    for number in numbers:
-        trial.write(store, number, here)
-    time.sleep(trial.seconds * LONGER)
-    return _items(trial.there(store, here))
-
-
-def _items(there: Any) -> list[Any]:
-    return list(there.items() if isinstance(there, dict) else there)
+@contextmanager
+def trying(kind: str) -> Iterator[tuple[Trial, Any, Here, dict[str, str]]]:
+    """A store in this process in which a trial has begun."""
+    trial, place, here = TRIALS[kind], {"target": "agent.db", "owner": ""}, Here()
+    with holdfast.open(**place, limits=trial.limits) as store:
+        trial.begin(store)
+        try:
+            yield trial, store, here, place
+        finally:
+            trial.end(here)
 
 
 @pytest.mark.parametrize("kind", TRIALS)
-def test_a_line_says_whether_changes_are_in_the_journal(table, trying, kind):
-    store, trial, here = trying(kind)
+def test_a_line_says_what_holds_of_its_state(table, kind):
+    """Each column that says yes or no, found out by trying it."""
+    with trying(kind) as tried:
+        found = {
+            "journalled": _is_journalled(kind, *tried),
+            "in_the_past": _is_in_the_past(*tried),
+            "exported": _is_exported(kind, tried[1]),
+            "owned": _is_owned(*tried),
+            "leased": _is_leased(kind, *tried[:2]),
+        }
+    assert found == {name: getattr(table[kind], name) for name in found}
+
+
+def _is_journalled(
+    kind: str, trial: Trial, store: Any, here: Here, place: dict[str, str]
+) -> bool:
+    """Whether the journal has a change of its own tables."""
     head = store.journal.head()
-    _written(store, trial, here, range(2))
+    _written(trial, store, here, range(2), place)
     found = {change.kind for change in store.journal.read(head)}
-    if declared_kind := _kind(kind):
+    if declared_kind := declared._declared.get(kind):
         found &= {one.name for one in declared_kind.tables}
-    assert bool(found - trial.besides) == table[kind].journalled
+    return bool(found - trial.besides)
 
 
-@pytest.mark.parametrize("kind", TRIALS)
-def test_a_line_says_whether_it_can_be_looked_at_as_it_was(table, trying, kind):
-    store, trial, here = trying(kind)
+def _is_in_the_past(
+    trial: Trial, store: Any, here: Here, place: dict[str, str]
+) -> bool:
+    """Whether it is shown as it was, after it became another."""
     view = trial.past or trial.there
-    _written(store, trial, here, range(2))
-    before = _items(view(store, here))
+    before = items(view(store, here))
     then = store.as_of(store.moment()) if store.moment() else None
-    _written(store, trial, here, range(2, 4))
+    _written(trial, store, here, range(2, 4), place)
     assert before
-    assert _items(view(store, here)) != before
+    assert items(view(store, here)) != before
     try:
-        shows_it = then is not None and _items(view(then, here)) == before
+        return then is not None and items(view(then, here)) == before
     except Refused:
-        shows_it = False
-    assert shows_it == table[kind].in_the_past
+        return False
 
 
-@pytest.mark.parametrize("kind", TRIALS)
-def test_a_line_says_whether_others_are_kept_away_from_it(table, trying, kind):
-    store, trial, here = trying(kind)
-    mine = _written(store, trial, here, range(2))
-    bob = store.owned_by("bob")
-    assert mine
-    if table[kind].owned:
-        theirs = _items(trial.there(bob, {}))
-        assert not [item for item in theirs if item in mine]
-    elif kind == "the journal's policy":
-        with pytest.raises(Refused):  # it is everyone's, and not one owner's to ask
-            trial.there(bob, here)
-    else:
-        assert _items(trial.there(bob, here)) == mine
+def _is_exported(kind: str, store: Any) -> bool:
+    """Whether it can be written to files of its own, with what was written in them."""
+    export = getattr(getattr(store, kind, None), "export_to", None)
+    if export is None:
+        return False
+    export("exported")
+    found = Path("exported")
+    files = found.iterdir() if found.is_dir() else [found]
+    return any("no" in file.read_text(encoding="utf-8") for file in files)
 
 
-@pytest.mark.parametrize("kind", TRIALS)
-def test_a_line_says_whether_a_lease_holds_writes_off(table, trying, kind):
-    store, trial, _ = trying(kind)
-    if trial.leased is None:
-        assert not table[kind].leased
-        return
+def _is_owned(trial: Trial, store: Any, here: Here, place: dict[str, str]) -> bool:
+    """Whether each of two owners has what they wrote, and nothing of the other's."""
+    bob, theirs = store.owned_by("bob"), Here()
+    if trial.shared:
+        return not trial.shared(store, bob, here)
+    before = items(trial.there(store, here))
+    trial.begin(bob)
+    _written(trial, bob, theirs, range(10, 12), place)
+    _written(trial, store, here, range(20, 21), place)
+    mine, bobs = items(trial.there(store, here)), items(trial.there(bob, theirs))
+    trial.end(theirs)
+    apart = not [item for item in bobs if item in mine]
+    return apart and (len(mine), len(bobs)) == (len(before) + 1, 2)
+
+
+def _is_leased(kind: str, trial: Trial, store: Any) -> bool:
+    """Whether another's lease holds writes off, and not its holder's."""
+    if trial.leased is None:  # nothing of it can be leased
+        with pytest.raises(Refused, match="could be leased"):
+            store.leases.acquire(re.sub(r"\W", "_", kind), "x", holder="a", seconds=9)
+        return False
     name, id, write = trial.leased(store)
     lease = store.leases.acquire(name, id, holder="somebody", seconds=9_999)
-    if table[kind].leased:
-        with pytest.raises(Held):
-            write(store)
-        write(store.holding(lease))
-    else:
+    try:
         write(store)
+    except Held:
+        write(store.holding(lease))
+        return True
+    return False
 
 
-@pytest.mark.parametrize("kind", TRIALS)
-def test_a_line_says_whether_it_goes_into_files_of_its_own(table, kind):
-    found = _kind(kind)
-    exports = found is not None and hasattr(shown(found), "export_to")
-    assert table[kind].exported == exports
-
-
-@pytest.mark.parametrize("kind", TRIALS)
-def test_what_begins_anew_can_be_asked_for_again(table, trying, kind):
-    if table[kind].recovery not in {Recovery.SUBSCRIBED, Recovery.ANEW}:
-        return
-    store, trial, here = trying(kind)
-    assert _written(store, trial, here, range(2))
-    trial.end(here)
-    store.close()
-    store, trial, here = trying(kind)
-    assert _written(store, trial, here, range(2, 4))
-
-
-def _kind(name: str) -> type[Kind] | None:
-    return declared._declared.get(name)
+@pytest.mark.parametrize(
+    "kind", [k.kind for k in memories.MEMORIES if k.recovery in ANEW]
+)
+def test_what_begins_anew_can_be_asked_for_again(kind):
+    for numbers in (range(2), range(2, 4)):
+        with trying(kind) as (trial, store, here, place):
+            _written(trial, store, here, numbers, place)
+            assert items(trial.there(store, here))
 
 
 # The table itself
 
 
-@pytest.mark.parametrize("kind", [k.name for k in declared.OURS])
-def test_each_kind_of_ours_says_why_and_what_changes_it(kind):
-    (found,) = [one for one in declared.OURS if one.name == kind]
-    assert found.why, f"{found.__name__} says not why it promises what it does"
-    assert found.changed_by, f"{found.__name__} says not what changes it"
-    assert not found.why.endswith(".")
-    assert found.why[:1].islower() or not found.why[:2].istitle()
+def test_each_kind_of_ours_says_why_and_what_changes_it():
+    for kind in declared.OURS:
+        assert kind.why, f"{kind.__name__} says not why it promises what it does"
+        assert kind.changed_by, f"{kind.__name__} says not what changes it"
+        assert not kind.why.endswith(".")
+        assert kind.why[:1].islower() or not kind.why[:2].istitle()
 
 
-@pytest.mark.parametrize("kind", TRIALS)
-def test_each_line_names_a_module_that_answers_for_it(table, kind):
-    line = table[kind]
-    assert line.why
-    assert line.changed_by
-    assert importlib.import_module(line.owner).__doc__ or kind == "jottings"
+def test_each_line_names_a_module_that_answers_for_it(table):
+    for kind, line in table.items():
+        assert line.why, kind
+        assert line.changed_by, kind
+        assert importlib.import_module(line.owner).__doc__, kind
 
 
 def test_no_line_is_there_twice_and_none_is_mirrored_as_yet(table):
@@ -335,5 +358,5 @@ def test_a_kind_of_a_users_own_has_its_line_without_saying_more(table):
     line = table["jottings"]
     assert line.why == "Notes of a user's own"
     assert line.changed_by == "put"
-    assert (line.owner, line.recovery) == ("trials", Recovery.FULL)
+    assert (line.owner, line.recovery) == ("kind_trials", Recovery.FULL)
     assert (line.journalled, line.owned, line.leased) == (True, True, False)

@@ -25,6 +25,21 @@ MEMORIES: tuple[Guarantee, ...] = (
         owned=False,
     ),
     guarantee(
+        "places of followers",
+        Promise.DURABLE,
+        why="a named follower goes on where it was, and does nothing twice",
+        owner="holdfast.journal",
+        changed_by="journal.advance; a follower with a name",
+    ),
+    guarantee(
+        "the events' policy",
+        Promise.DURABLE,
+        why="how many events are kept holds for every process",
+        owner="holdfast.kinds.events",
+        changed_by="events.keep",
+        owned=False,
+    ),
+    guarantee(
         "growing replies",
         Promise.DEBOUNCED,
         why="a reply comes in hundreds of pieces, and none of them is worth a commit",
@@ -32,6 +47,7 @@ MEMORIES: tuple[Guarantee, ...] = (
         changed_by="reply.add",
         journalled=True,
         in_the_past=True,
+        leased=True,
     ),
     guarantee(
         "observed events",
@@ -101,6 +117,7 @@ MEMORIES: tuple[Guarantee, ...] = (
         why="code is brought along by each process, and never stored",
         owner="holdfast.provided",
         changed_by="machines.define with guards= or effects=",
+        owned=False,
     ),
     guarantee(
         "running agents",

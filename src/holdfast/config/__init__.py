@@ -9,7 +9,6 @@ secrets are masked wherever one is shown.
 
 from typing import TYPE_CHECKING
 
-from holdfast.config.masking import Secret
 from holdfast.config.records import (
     AgentConfig,
     Config,
@@ -17,6 +16,7 @@ from holdfast.config.records import (
     Source,
     StoreConfig,
 )
+from holdfast.config.secret import Secret
 
 if TYPE_CHECKING:
     from holdfast.config.loading import load

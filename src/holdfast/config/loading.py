@@ -2,30 +2,23 @@
 
 Answers for: `load`: a file, then the environment over it, then arguments over both;
 what each setting is by that, and where it came from.
-Leaves to others: reading each of the three (`sources`), the store's place (`placing`).
+Leaves to others: reading each of the three (`sources`), what a value comes to
+(`values`), the store's place (`placing`).
 Always holds: a value that cannot be is refused by its name and its place, all of them
 at once; no message has a secret.
 """
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from holdfast.config import names
-from holdfast.config.masking import (
-    MASK,
-    Secret,
-    concealed,
-    is_secret_name,
-    masked,
-    shown_of,
-)
-from holdfast.config.names import LIMITS, PLACES, Unfit, fixed
-from holdfast.config.placing import IN_MEMORY, Clash, Place, Taken, place_of
+from holdfast.config.masking import has_secret, is_secret_name, masked, shown_of
+from holdfast.config.names import IN_MEMORY, LIMITS, PLACES, Unfit, fixed
+from holdfast.config.placing import Clash, Place, Taken, place_of
 from holdfast.config.records import (
     AgentConfig,
     Config,
@@ -33,6 +26,7 @@ from holdfast.config.records import (
     Source,
     StoreConfig,
 )
+from holdfast.config.secret import Secret
 from holdfast.config.sources import (
     Args,
     Given,
@@ -43,12 +37,12 @@ from holdfast.config.sources import (
     from_file,
     is_reference,
 )
-from holdfast.errors import InvalidConfig
+from holdfast.config.values import dotted, frozen, value_of
+from holdfast.errors import CannotOpen, InvalidConfig
 from holdfast.limits import Limits
 from holdfast.logs import logger
 
 _SHOWN = 60
-_SECRET_BYTES = 100_000
 
 
 def load(
@@ -66,13 +60,19 @@ def load(
     `WrongType`.
     """
     env = os.environ if env is None else env
-    file = file_of(path, env)
-    layers = [
-        *([from_file(file)] if file else []),
-        from_environment(env),
-        from_arguments(args),
-    ]
-    return _Loading(layers, env, file).config()
+    try:
+        file = file_of(path, env)
+        layers = [
+            *([from_file(file)] if file else []),
+            from_environment(env),
+            from_arguments(args),
+        ]
+        return _Loading(layers, env, file).config()
+    except OSError as error:
+        raise CannotOpen(
+            "the folder that this program is in cannot be looked at "
+            f"({error.strerror}): start it in another one"
+        ) from error
 
 
 class _Loading:
@@ -87,11 +87,22 @@ class _Loading:
         self._notes: list[str] = []
         self._settings: list[Setting] = []
         self._said: dict[tuple[str, ...], list[Given]] = {}
+        self._open_to_others = False
+        self._secrets_in_the_file = False
+        every: list[Given] = []
         for layer in layers:
             self._problems += layer.problems
             self._notes += layer.notes
-            for given in layer.given:
+            self._open_to_others |= layer.is_open_to_others
+            every += layer.given
+        for given in sorted(every, key=_is_variable):  # these are others' by name
+            if names.is_utf8(given.name) and names.is_utf8(given.value):
                 self._said.setdefault(self._path(given), []).append(given)
+            else:
+                place = f"{given.name} ({given.where})".encode(errors="replace")
+                self._problems.append(
+                    f"{place.decode()}: it has bytes that are no UTF-8"
+                )
 
     def config(self) -> Config:
         """The configuration. Raises `InvalidConfig`."""
@@ -105,18 +116,16 @@ class _Loading:
         groups = {group: self._group(group) for group in names.GROUPS}
         if self._problems:
             raise InvalidConfig(self._problems)
-        self._look_at_permissions(values["agent.secret"], groups["credentials"])
-        for note in self._notes:
-            logger("holdfast").warning("%s", note)
+        self._tell()
         return Config(
             environment=environment,
             store=_store(place, values),
             agent=AgentConfig(id=values["agent.id"], secret=values["agent.secret"]),
             account_mode=values["account.mode"],
             peer_mode=values["peer.mode"],
-            projects=_frozen(groups["projects"]),
-            credentials=MappingProxyType(_dotted(groups["credentials"])),
-            services=MappingProxyType(_dotted(groups["services"])),
+            projects=frozen(groups["projects"]),
+            credentials=MappingProxyType(dotted(groups["credentials"])),
+            services=MappingProxyType(dotted(groups["services"])),
             settings=tuple(self._settings),
             notes=tuple(self._notes),
             file=str(self._file) if self._file else None,
@@ -124,7 +133,7 @@ class _Loading:
 
     def _path(self, given: Given) -> tuple[str, ...]:
         """A setting's path; a variable's is that of a credential that is there."""
-        if given.path[0] in names.GROUPS and given.source is Source.ENVIRONMENT:
+        if given.path[0] in names.GROUPS and _is_variable(given):
             for path in self._said:
                 if _plain_name(path) == _plain_name(given.path):
                     return path
@@ -144,47 +153,16 @@ class _Loading:
         taken = []
         for given in said:
             try:
-                taken.append(Taken(given, self._value(given, path)))
+                env = self._env if given is said[-1] else None
+                value = value_of(given, path, env)
             except Unfit as error:
                 self._refuse(given, path, str(error))
+                continue
+            taken.append(Taken(given, value))
+            if given.source is Source.FILE and not is_reference(path, given.value):
+                self._secrets_in_the_file |= has_secret(value)
         self._tell_of_older(taken, path)
         return taken
-
-    def _value(self, given: Given, path: tuple[str, ...]) -> Any:
-        """The value that was said, checked. Raises `Unfit`."""
-        known = fixed().get(".".join(path))
-        if is_reference(path, given.value):
-            return Secret(self._referred(given))
-        if path == ("store",):
-            return names.target(given.value, given.is_text)
-        if path[0] == "credentials":
-            return Secret(names.secret(given.value, given.is_text))
-        if path[0] == "services":
-            address = names.text(given.value)
-            hidden = is_secret_name(path[-1])
-            return Secret(address, MASK if hidden else shown_of(address))
-        if known is None:
-            return _project_value(given, path)
-        value = known.read(given.value, given.is_text)
-        return Secret(value) if known.secret else value
-
-    def _referred(self, given: Given) -> str:
-        """A secret that is kept elsewhere: in a variable, or in a file."""
-        ((kind, name),) = given.value.items()
-        names.text(name)
-        if kind == "env":
-            if not (found := self._env.get(name)):
-                raise Unfit(f"it is to be in the variable {name}, which is not set")
-            return found
-        file = given.base / Path(name).expanduser()
-        try:
-            if not file.is_file() or file.stat().st_size > _SECRET_BYTES:
-                raise Unfit(f"it is to be in {file}, which is no file, or too long")
-            return names.text(file.read_text(encoding="utf-8").rstrip("\r\n"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise Unfit(
-                f"it is to be in {file}, which cannot be read ({type(error).__name__})"
-            ) from None
 
     def _refuse(self, given: Given, path: tuple[str, ...], wanted: str) -> None:
         name = ".".join(path)
@@ -192,13 +170,13 @@ class _Loading:
         is_plain = isinstance(given.value, (str, int, float))
         told = hidden or not is_plain or ", not " in wanted or " is not " in wanted
         shown = "" if told else f"; it says {_cut(given.value)}"
-        self._problems.append(f"{name} ({given.where}): {wanted}{shown}")
+        self._problems.append(f"{name} ({given.where}): {shown_of(wanted)}{shown}")
 
     def _tell_of_older(self, taken: list[Taken], path: tuple[str, ...]) -> None:
         """Say where two variables of one setting differ."""
         if path[:1] == ("store",) and ".".join(path) in PLACES:
             return
-        said = [one for one in taken if one.given.source is Source.ENVIRONMENT]
+        said = [one for one in taken if _is_variable(one.given)]
         for older in said[:-1]:
             newest = said[-1]
             if older.value != newest.value:
@@ -216,12 +194,7 @@ class _Loading:
             self._problems.append(f"store: {error}")
             return Place(target=IN_MEMORY, source=Source.DEFAULT, where="default")
         if place.target == IN_MEMORY and environment == "production":
-            declared = self._settings[0].where
-            self._problems.append(
-                f"store ({place.where}): in memory is refused where production is "
-                f"declared ({declared}), for a restart would lose all of it: name a "
-                "file (store.path, PEER_DB_PATH) or a server (store.url, PEER_DB_URL)"
-            )
+            self._refuse_in_memory(place)
         self._notes += place.notes
         self._settings.append(
             Setting(
@@ -234,9 +207,18 @@ class _Loading:
         )
         return place
 
+    def _refuse_in_memory(self, place: Place) -> None:
+        (declared,) = [one for one in self._settings if one.name == "environment"]
+        self._problems.append(
+            f"store ({place.where}): in memory is refused where production is declared "
+            f"({declared.where}), for a restart would lose all of it: name a file "
+            "(store.path, PEER_DB_PATH) or a server (store.url, PEER_DB_URL)"
+        )
+
     def _group(self, group: str) -> dict[str, Any]:
         """The settings of a section whose names are the user's own, as one tree."""
         found: dict[str, Any] = {}
+        told: set[str] = set()
         for path in [path for path in self._said if path[0] == group]:
             said = self._read(path)
             if not said:
@@ -249,6 +231,10 @@ class _Loading:
             if not isinstance(inner, dict) or isinstance(inner.get(path[-1]), dict):
                 self._refuse(said[-1].given, path, "it is a table and a value at once")
                 continue
+            if ".".join(path) in told and group != "projects":
+                self._refuse(said[-1].given, path, "it is said twice, once in quotes")
+                continue
+            told.add(".".join(path))
             inner[path[-1]] = said[-1].value
             self._show(".".join(path), said[-1].value, said)
         return found
@@ -269,22 +255,15 @@ class _Loading:
             )
         )
 
-    def _look_at_permissions(self, secret: object, credentials: object) -> None:
-        """Note a file with secrets in it that others may read."""
-        keeps = secret or credentials
-        if self._file is None or not keeps or os.name != "posix":
-            return
-        if self._file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH) and any(
-            given.source is Source.FILE
-            and not isinstance(given.value, Mapping)
-            and (path[0] == "credentials" or path == ("agent", "secret"))
-            for path, every in self._said.items()
-            for given in every
-        ):
+    def _tell(self) -> None:
+        """Log what is worth knowing, a file with secrets that others may read too."""
+        if self._open_to_others and self._secrets_in_the_file:
             self._notes.append(
                 f"{self._file} has secrets in it, and others may read it: chmod 600, "
                 'or name where they are ({ env = "…" }, { file = "…" })'
             )
+        for note in self._notes:
+            logger("holdfast").warning("%s", note)
 
 
 def _store(place: Place, values: Mapping[str, Any]) -> StoreConfig:
@@ -302,32 +281,8 @@ def _store(place: Place, values: Mapping[str, Any]) -> StoreConfig:
     )
 
 
-def _project_value(given: Given, path: tuple[str, ...]) -> Any:
-    """A value of a project's table: data, in which secrets are concealed."""
-    if len(path) == 2 and given.value != {}:  # noqa: PLR2004  # projects.name
-        raise Unfit("a project is a table: [projects.name]")
-    secret = next((name for name in path[2:] if is_secret_name(name)), path[-1])
-    return concealed(given.value, secret)
-
-
-def _frozen(value: Any) -> Any:
-    """The same data, of which nothing can be changed."""
-    if isinstance(value, Mapping):
-        return MappingProxyType({name: _frozen(part) for name, part in value.items()})
-    if isinstance(value, (list, tuple)):
-        return tuple(_frozen(part) for part in value)
-    return value
-
-
-def _dotted(found: Mapping[str, Any], before: str = "") -> dict[str, Secret]:
-    """Secrets by their names, those of inner tables with theirs before them."""
-    flat: dict[str, Secret] = {}
-    for name, value in found.items():
-        inner = isinstance(value, Mapping)
-        flat |= (
-            _dotted(value, f"{before}{name}.") if inner else {f"{before}{name}": value}
-        )
-    return flat
+def _is_variable(given: Given) -> bool:
+    return given.source is Source.ENVIRONMENT
 
 
 def _plain_name(path: tuple[str, ...]) -> str:

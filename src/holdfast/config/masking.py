@@ -1,8 +1,9 @@
 """Masking: what of a value may be shown to whoever reads a screen or a log.
 
-Answers for: which names are those of secrets, what in a text is a secret whatever its
-name, and `Secret`, which holds one and shows only that it is there.
-Leaves to others: which settings are secret in themselves (`names`).
+Answers for: which names are those of secrets, and what in a text is a secret whatever
+its name.
+Leaves to others: which settings are secret in themselves (`names`), what holds a
+secret (`secret`).
 Always holds: in doubt something is masked that need not be, never the other way round.
 """
 
@@ -11,86 +12,71 @@ from collections.abc import Mapping
 from datetime import date, time
 from typing import Any
 
-MASK = "***"
+from holdfast.config.secret import MASK, Secret
+
 _LONG = 2**63
 _SECRET_WORDS = frozenset(
     {
         *("auth", "authorization", "bearer", "cookie", "cookies", "creds"),
         *("credential", "credentials", "jwt", "mnemonic", "otp", "passcode"),
-        *("passphrase", "passwd", "password", "passwords", "pat", "pin", "pwd"),
-        *("secret", "secrets", "token", "tokens", "webhook", "pass", "apikey"),
+        *("passphrase", "passwd", "password", "passwords", "pat", "pin", "psk", "pw"),
+        *("pwd", "secret", "secrets", "sig", "signature", "token", "tokens"),
+        *("webhook", "webhooks", "pass", "apikey", "hmac", "jwk", "jwks"),
     }
 )
 _KEYS_OF = frozenset(
     {
-        *("access", "account", "api", "encryption", "license", "master", "private"),
-        *("secret", "service", "shared", "signing", "ssh", "storage"),
+        *("access", "account", "api", "app", "auth", "bot", "client", "consumer"),
+        *("decryption", "deploy", "encryption", "hmac", "license", "master"),
+        *("private", "secret", "server", "service", "session", "shared", "signing"),
+        *("ssh", "storage", "tls", "vault", "webhook"),
+        *("anthropic", "aws", "azure", "claude", "cohere", "datadog", "deepseek"),
+        *("gemini", "github", "gitlab", "google", "groq", "hf", "huggingface"),
+        *("langsmith", "mistral", "openai", "openrouter", "pinecone", "sendgrid"),
+        *("sentry", "serpapi", "stripe", "tavily", "twilio", "xai"),
     }
 )
-"""Words that make a secret of a `key` behind them; a mere `key` is none."""
-_ENDINGS = ("apikey", "passphrase", "passwd", "password", "secret", "token")
+"""Words that make a secret of a `key` behind them; a mere `key` is none, nor is one of
+what keys are only names in (`jira_key`, `primary_key`)."""
+_ENDINGS = (
+    *("accesskey", "accesskeys", "apikey", "apikeys", "passphrase", "passwd"),
+    *("password", "passwords", "privatekey", "secret", "secretkey", "secrets"),
+    *("signingkey", "token"),
+)
 """What words end with that were run together: `sslpassword`, `authtoken`."""
 _COUNTED = frozenset({"max", "min", "limit", "total", "prompt", "completion", "num"})
 """Words that make `tokens` a number of them."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)(?P<user>\S*)@")
-_IN_A_PATH = re.compile(r"[\w.\-]+(/[^:?#]*)?/")
+_ADDRESS = re.compile(r"(?<=[A-Za-z0-9+.\-])://(?P<user>(?:(?!\s\S*://)[^\n])*)@")
+"""A URL from its scheme up to the last `@` before another one: also past blanks, which
+a password may have."""
+_IN_A_PATH = re.compile(r"[\w.\-]+(/[^:?#\s]*)?/")
 """What stands before an `@` that begins a part of a path: `https://host/@scope`."""
-_PAIR = re.compile(
-    r"(?P<name>[A-Za-z][\w.\-]*)(?P<is>\s*=\s*)(?P<value>'[^']*'|\"[^\"]*\"|[^\s&;#]+)"
+_LOGIN = re.compile(r"(?<![\w.+\-/:@])[\w.+\-]+:(?!//)\S*@(?!sha\d+:)(?=[\w\[])")
+"""Who logs in where no scheme is said: `ada:password@host`."""
+_NAMED = re.compile(
+    r"(?<![\w.\-])(?P<name>[\w.\-]+)[\"']?\s{0,9}(?P<is>[=:])[ \t]{0,9}"
 )
+_QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
+_VALUES = {
+    "=": re.compile(rf"{_QUOTED}|[^\s&;#]+"),
+    ":": re.compile(rf"{_QUOTED}|[^\n]+"),
+}
+"""What follows a name: with a colon it is a header's, YAML's or JSON's, and may have
+blanks."""
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=\-]{6,}")
 _SHAPED = re.compile(
     r"\b(?:gh[a-z]_\w{8,}|github_pat_\w{8,}|glpat-[\w\-]{8,}|sk-[\w\-]{8,}"
-    r"|xox[a-z]-[\w\-]{8,}|AKIA[0-9A-Z]{12,}|AIza[\w\-]{20,}"
+    r"|[rs]k_(?:live|test)_\w{8,}|whsec_\w{8,}|xox[a-z]-[\w\-]{8,}|hf_\w{16,}"
+    r"|(?:AKIA|ASIA)[0-9A-Z]{12,}|AIza[\w\-]{20,}|ya29\.[\w\-]{8,}|npm_\w{20,}"
+    r"|pypi-[\w\-]{20,}|SG\.[\w\-]{10,}\.[\w\-]{10,}"
     r"|eyJ[\w\-]{8,}\.[\w\-]{8,}\.[\w\-]*)"
+    r"|(?<=hooks\.slack\.com/)[^\s'\"]+|(?<=/api/webhooks/)[^\s'\"]+"
+    r"|(?<=/bot)[0-9]{6,}:[\w\-]{20,}"
 )
-"""What GitHub, GitLab, Slack, Amazon, Google and makers of models call their tokens;
-and a JWT."""
+"""What GitHub, GitLab, Slack, Amazon, Google, makers of models and the like call their
+tokens; a JWT; addresses that are secrets themselves."""
 _BLOCK = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*", re.DOTALL)
-
-
-class Secret:
-    """A text that is not shown: `reveal()` gives it, and nothing else does.
-
-    As text, in a repr, in a message or in JSON it is its mask, or what of it may be
-    shown. Two are equal if what they hold is.
-    """
-
-    __slots__ = ("_shown", "_text")
-
-    def __init__(self, text: str, shown: str = MASK) -> None:
-        self._text = text
-        self._shown = shown
-
-    def reveal(self) -> str:
-        """The text itself: hand it to who needs it, and keep it nowhere."""
-        return self._text
-
-    def __str__(self) -> str:
-        return self._shown
-
-    def __repr__(self) -> str:
-        return f"Secret({self._shown!r})"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Secret):
-            return NotImplemented
-        import hmac  # noqa: PLC0415  # few compare any
-
-        return hmac.compare_digest(self._text.encode(), other._text.encode())
-
-    def __hash__(self) -> int:
-        return hash((Secret, self._text))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError("a secret is not pickled: load the configuration where it is")
-
-    def __copy__(self) -> "Secret":
-        return self
-
-    def __deepcopy__(self, memo: object) -> "Secret":
-        return self
 
 
 def is_secret_name(name: str) -> bool:
@@ -99,7 +85,7 @@ def is_secret_name(name: str) -> bool:
     for before, word in zip(["", *words], words, strict=False):
         if word == "tokens" and before in _COUNTED:
             continue
-        if word in _SECRET_WORDS or (word == "key" and before in _KEYS_OF):
+        if word in _SECRET_WORDS or (word in {"key", "keys"} and before in _KEYS_OF):
             return True
         if word.endswith(_ENDINGS):
             return True
@@ -110,13 +96,26 @@ def shown_of(text: str) -> str:
     """The text, with what is a secret in it masked.
 
     That is: who logs in by a URL (a token in the place of a user as well), values under
-    a secret's name (`?token=`, `password=`), headers, and known tokens' shapes.
+    a secret's name (`?token=`, `password=`, `"pin": `), headers, and known tokens'
+    shapes. It takes time in proportion to the text.
     """
     text = _BLOCK.sub(MASK, text)
     text = _ADDRESS.sub(_without_user, text)
-    text = _PAIR.sub(_without_value, text)
+    text = _LOGIN.sub(f"{MASK}@", text)
+    text = _without_values(text)
     text = _BEARER.sub(rf"\1 {MASK}", text)
     return _SHAPED.sub(MASK, text)
+
+
+def has_secret(value: object) -> bool:
+    """Whether anything of a value is masked where it is shown."""
+    if isinstance(value, Secret):
+        return str(value) != value.reveal()
+    if isinstance(value, str):
+        return shown_of(value) != value
+    if isinstance(value, Mapping):
+        return any(map(has_secret, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(has_secret, value))
 
 
 def masked(value: object, name: str = "") -> Any:
@@ -159,11 +158,16 @@ def _without_user(match: re.Match[str]) -> str:
     """A URL up to its host: masked unless the `@` is certainly part of its path."""
     if _IN_A_PATH.fullmatch(match["user"]):
         return match[0]
-    return f"{match['scheme']}{MASK}@"
+    return f"://{MASK}@"
 
 
-def _without_value(match: re.Match[str]) -> str:
-    """A pair of a name and a value, the value masked if the name is a secret's."""
-    if is_secret_name(match["name"]):
-        return f"{match['name']}{match['is']}{MASK}"
-    return match[0]
+def _without_values(text: str) -> str:
+    """A text without the values that stand behind the names of secrets."""
+    parts, done = [], 0
+    for named in _NAMED.finditer(text):
+        if named.start() < done or not is_secret_name(named["name"]):
+            continue
+        if value := _VALUES[named["is"]].match(text, named.end()):
+            parts += [text[done : named.end()], MASK]
+            done = value.end()
+    return "".join([*parts, text[done:]])

@@ -25,6 +25,7 @@ GROUPS = ("projects", "credentials", "services")
 """Sections in which every name is the user's own."""
 SECTIONS = ("store", "agent", "account", "peer", *GROUPS)
 MEMORY, FILE, POSTGRES = "memory", "file", "postgres"
+IN_MEMORY = ":memory:"
 _STORAGES = {
     "memory": MEMORY,
     "in-memory": MEMORY,
@@ -63,26 +64,47 @@ def text(value: object, is_text: bool = True) -> str:
         raise Unfit(f"a text is wanted, not {_type_of(value)}")
     if not value.strip() or "\0" in value:
         raise Unfit("a text is wanted that says something")
+    if not is_utf8(value):
+        raise Unfit("a text is wanted, and this is not UTF-8")
     return value
+
+
+def is_utf8(value: object) -> bool:
+    """Whether it can be written as text, if it is one; a variable may be any bytes."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def target(value: object, is_text: bool) -> str:
     """Where a store is: a path or a URL."""
-    return text(value)
+    found = text(value)
+    if found != found.strip():
+        raise Unfit("a path or a URL is wanted, without blanks around it")
+    return found
 
 
 def path(value: object, is_text: bool) -> str:
     """A path in the file system, or `:memory:`."""
     if "://" in text(value):
         raise Unfit("a path is wanted, not a URL (that is store.url)")
-    return text(value)
+    return target(value, is_text)
+
+
+def folder(value: object, is_text: bool) -> str:
+    """A folder, which nothing in memory is."""
+    if (found := path(value, is_text)) == IN_MEMORY:
+        raise Unfit("a folder is wanted (in memory is store.storage)")
+    return found
 
 
 def url(value: object, is_text: bool) -> str:
     """A URL; which engines there are is known to `placing`."""
     if "://" not in text(value):
         raise Unfit("a URL is wanted, such as postgresql://host/database")
-    return text(value)
+    return target(value, is_text)
 
 
 def storage(value: object, is_text: bool) -> str:
@@ -173,7 +195,7 @@ _FIXED: dict[str, Known] = {
     "store.storage": Known(
         storage, older=("PEER_SYNC_STORAGE", "PEER_STORAGE", "AGENT_STORAGE")
     ),
-    "store.folder": Known(path, older=("STATE_PATH",), base=True),
+    "store.folder": Known(folder, older=("STATE_PATH",), base=True),
     "store.durability": Known(one_of("power-loss", "process-crash"), "power-loss"),
     "store.migrate": Known(one_of("auto", "check"), "auto"),
     "store.owner": Known(owner, ""),

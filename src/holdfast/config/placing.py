@@ -3,8 +3,8 @@
 Answers for: one place out of a path, a URL, a folder and what a store is kept in, said
 in the file, the environment and arguments.
 Leaves to others: what each value may be (`names`), opening it (`holdfast.opening`).
-Always holds: who is strongest decides; two that are equally strong and say different
-things are refused; in memory is refused where production is declared.
+Always holds: who is strongest decides; a file and a server that are said equally
+strongly are refused.
 """
 
 import os
@@ -14,13 +14,12 @@ from pathlib import Path
 import msgspec
 
 from holdfast.config.masking import shown_of
-from holdfast.config.names import FILE, MEMORY, POSTGRES
+from holdfast.config.names import FILE, IN_MEMORY, MEMORY, POSTGRES
 from holdfast.config.records import Source
 from holdfast.config.sources import Given
 from holdfast.targets import schemes
 
 FILE_NAME = "holdfast.db"
-IN_MEMORY = ":memory:"
 _SQLITE = "sqlite://"
 _SERVERS = ("postgresql://", "postgres://")
 
@@ -73,11 +72,11 @@ def _plain(one: Taken) -> Taken:
     """What says all at once (`store`), as the setting that it stands for."""
     text = str(one.value)
     name = one.given.path[-1]
-    if name == "url" and text.startswith(_SQLITE):
+    if name in {"url", "store"} and text.startswith(_SQLITE):
         name, text = "path", text.removeprefix(_SQLITE).removeprefix("/")
+        if not text:
+            raise Clash(f"{one.given.where}: a path is wanted behind {_SQLITE}/")
     elif name == "store":
-        if text.startswith(_SQLITE):
-            text = text.removeprefix(_SQLITE).removeprefix("/")
         name = "url" if "://" in text else "path"
     if name == "path" and text == IN_MEMORY:
         name, text = "storage", MEMORY
@@ -137,7 +136,12 @@ def _url(one: Taken) -> str:
 
 def _file(one: Taken, name: str = "") -> str:
     """The path that was said, from the folder where it was said."""
-    path = one.given.base / Path(str(one.value)).expanduser() / name
+    try:
+        path = one.given.base / Path(str(one.value)).expanduser() / name
+    except RuntimeError:
+        raise Clash(
+            f"{one.given.where}: there is no home folder for {one.value!r}"
+        ) from None
     return os.path.normpath(path.absolute())
 
 

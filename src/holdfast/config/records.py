@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from holdfast.config.masking import Secret, masked
+from holdfast.config.secret import Secret
 from holdfast.errors import Refused
 from holdfast.limits import Limits
 
@@ -70,9 +70,10 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What a program was told when it started. It is read once, and never changes.
 
-    `projects` are tables of yours, in which what has a secret's name is a `Secret`;
-    `credentials` are secrets, and `services` addresses, by their names. `settings` has
-    each value with where it came from, and `notes` what is worth knowing of them.
+    `projects` are tables of yours, in which what has a secret's name, or a secret in
+    it, is a `Secret`; `credentials` are secrets, and `services` addresses, by their
+    names. `settings` has each value with where it came from, and `notes` what is worth
+    knowing of them.
     """
 
     environment: str
@@ -119,6 +120,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain data that can be shown: secrets are masked."""
+        from holdfast.config.masking import masked  # noqa: PLC0415  # few ask
+
         return {
             "environment": self.environment,
             "store": {

@@ -7,6 +7,7 @@ Always holds: nothing is written; a file is read once, and only if it is a plain
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from holdfast.errors import CannotOpen, InvalidConfig, WrongType
 
 FILE_NAME = "holdfast.toml"
 _FILE_BYTES = 1_000_000
+_NAMED = tuple(f"{group}." for group in GROUPS)
 _ALIKE = 0.75
 """How much alike a name has to be to one that there is, to be taken for a slip."""
 Args = Mapping[str, object] | Iterable[str] | None
@@ -61,22 +63,23 @@ class Said(msgspec.Struct):
     given: list[Given] = []
     problems: list[str] = []
     notes: list[str] = []
-    file: Path | None = None
+    is_open_to_others: bool = False
+    """Whether others than its owner may read the file."""
 
 
 def file_of(path: str | os.PathLike[str] | None, env: Mapping[str, str]) -> Path | None:
     """The file to be read: the one named, or `holdfast.toml` here if it is there."""
     named = path if path is not None else env.get(FILE_VARIABLE) or None
     if named is not None:
-        return Path(named).expanduser().absolute()
+        return _path_of(named)
     usual = Path(FILE_NAME).absolute()
     return usual if usual.exists() else None
 
 
 def from_file(file: Path) -> Said:
     """What a file says. Raises `CannotOpen`, or `InvalidConfig` if it is no TOML."""
-    text = _text_of(file)
-    said = Said(file=file)
+    text, is_open_to_others = _text_of(file)
+    said = Said(is_open_to_others=is_open_to_others)
     try:
         leaves, lines = _read(file, text)
     except RecursionError:
@@ -141,7 +144,7 @@ def from_arguments(args: Args) -> Said:
             value=value,
             source=Source.ARGUMENT,
             where=f"argument {'.'.join(path)}",
-            strength=(4, 0),
+            strength=(4, int(path == ("store",))),
             is_text=is_text,
             base=Path.cwd(),
         )
@@ -157,12 +160,28 @@ def _not_toml(file: Path, text: str, said: str) -> str:
     return f"{file}:{line}: this is not TOML: {what or said}"
 
 
-def _text_of(file: Path) -> str:
+def _path_of(given: str | os.PathLike[str]) -> Path:
+    """The path of a file that was named. Raises `CannotOpen`, `WrongType`."""
+    named = os.fspath(given) if isinstance(given, os.PathLike) else given
+    if not isinstance(named, str):
+        raise WrongType(f"path: a path is wanted, not {type(given).__name__}")
+    try:
+        path = Path(named).expanduser()
+    except RuntimeError:
+        raise CannotOpen(f"{named!r}: there is no such home folder") from None
+    if "\0" in named:
+        raise CannotOpen(f"{named!r}: no file can be called so")
+    return path.absolute()
+
+
+def _text_of(file: Path) -> tuple[str, bool]:
+    """What is in a file, and whether others may read it."""
     try:
         if file.exists() and not file.is_file():
             raise CannotOpen(f"{file}: this is no plain file: name a file of TOML")
         with file.open("rb") as stream:
             read = stream.read(_FILE_BYTES + 1)
+            mode = os.fstat(stream.fileno()).st_mode
     except OSError as error:
         raise CannotOpen(
             f"{file}: the configuration cannot be read ({error.strerror})"
@@ -170,10 +189,11 @@ def _text_of(file: Path) -> str:
     if len(read) > _FILE_BYTES:
         raise InvalidConfig([f"{file}: it is longer than {_FILE_BYTES:,} bytes"])
     try:
-        return read.decode("utf-8-sig").replace("\r\n", "\n")
+        text = read.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = read.count(b"\n", 0, error.start) + 1
         raise InvalidConfig([f"{file}:{line}: this is not UTF-8"]) from None
+    return text, os.name == "posix" and bool(mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 def _leaves(
@@ -201,12 +221,22 @@ def _take(said: Said, one: Given) -> None:
     """Keep what was said, if there is a setting of that name."""
     is_target = one.path == ("store",) and not isinstance(one.value, Mapping)
     is_in_group = one.path[0] in GROUPS and len(one.path) > 1
-    if is_target or is_in_group or one.name in fixed():
+    is_ours = one.name in fixed() and one.path == tuple(one.name.split("."))
+    if not all(one.path):
+        said.problems.append(f"{one.name} ({one.where}): a part of its name is empty")
+    elif is_target or is_in_group or is_ours:
         said.given.append(one)
     elif one.value != {} or one.path[0] not in SECTIONS:
-        said.problems.append(
-            f"{one.name} ({one.where}): there is no such setting{_hint(one.name)}"
-        )
+        said.problems.append(f"{one.name} ({one.where}): {_no_such(one.name)}")
+
+
+def _no_such(name: str) -> str:
+    """Why something is no setting, and what may have been meant."""
+    if name in fixed():
+        return "a dot in quotes is part of a name: leave the quotes out"
+    if any(one.startswith(f"{name}.") for one in (*fixed(), *_NAMED)):
+        return "a table is wanted, not a value"
+    return f"there is no such setting{_hint(name)}"
 
 
 def _hint(name: str) -> str:
@@ -279,8 +309,11 @@ def _arguments(args: Args) -> Iterator[tuple[tuple[str, ...], Any, bool]]:
             if value is not None:
                 yield tuple(".".join(path).split(".")), value, isinstance(value, str)
         return
-    if isinstance(args, (str, bytes)):
-        raise WrongType("args: a list of `name=value`, or a mapping, is wanted")
+    if isinstance(args, (str, bytes)) or not isinstance(args, Iterable):
+        raise WrongType(
+            "args: a list of `name=value`, or a mapping, is wanted (what argparse "
+            "gives is one by vars)"
+        )
     for one in args:
         name, sign, value = one.partition("=") if isinstance(one, str) else ("", "", "")
         if not sign or not name.strip():
