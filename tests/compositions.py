@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,18 @@ from holdfast.kinds.index_drafts import as_written, draft_of
 from holdfast.kinds.index_rows import FilePut, FolderRow, FolderRows
 from holdfast.runtime import composition_files
 from holdfast.transaction import OpenTransaction
+
+PATIENCE_SECONDS = 50.0
+"""So long it is waited for what comes in a moment on a machine with nothing to do."""
+
+
+def until(condition: Any) -> Any:
+    """Wait until something holds; what it is then."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (found := condition()):
+        assert time.monotonic() < end, "it never came to hold"
+        time.sleep(0.01)
+    return found
 
 
 def write(folder: Path, path: str, content: Any = "") -> Path:

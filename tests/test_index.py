@@ -5,8 +5,9 @@ import pytest
 import holdfast
 from compositions import counts, fill, names, settle, told, write
 from holdfast.errors import BadInput, NotFound, Refused, TooLarge
-from holdfast.kinds import index as index_kind
+from holdfast.kinds import index_resolving, index_rows
 from holdfast.kinds.index_records import Dependency, ProblemKind
+from holdfast.runtime import scanning
 from holdfast.runtime.scanning import ScanReport
 
 
@@ -99,7 +100,7 @@ def test_pages_go_on_where_the_last_one_ended(store, folder):
     assert everything(index.folders) == list(index.folders())
     assert everything(index.problems) == list(index.problems())
     assert len(index.find(every_version=True)) == 9
-    assert len(everything(index.problems)) == 3
+    assert len(everything(index.problems)) == 2
 
 
 def test_of_two_files_with_one_name_the_first_counts_and_the_other_is_told(
@@ -205,6 +206,8 @@ def test_what_is_missing_and_what_goes_in_circles_is_told(store, folder):
     write(folder, "old.yaml", "version: '1.5'")
     write(folder, "bare.yaml", "{}")
     write(folder, "self.yaml", "extends: self")
+    write(folder, "0.yaml", "extends: gone")
+    write(folder, "z.yaml", "[")
     store.index.add_folder(folder)
     store.index.scan()
     found = store.index.resolve("a")
@@ -219,13 +222,19 @@ def test_what_is_missing_and_what_goes_in_circles_is_told(store, folder):
     assert found.cycles == (("a", "b", "c", "a"),)
     assert store.index.resolve("self").cycles == (("self", "self"),)
     assert told(store, kind="missing") == [
-        ("b.yaml", "missing"), ("c.yaml", "missing"), ("c.yaml", "missing"),
+        ("0.yaml", "missing"), ("b.yaml", "missing"),
+        ("c.yaml", "missing"), ("c.yaml", "missing"),
     ]  # fmt: skip
     circles = store.index.problems("cycle")
     assert [p.what for p in circles] == [
         "'a' needs 'b' needs 'c' needs 'a': a circle",
         "'self' needs 'self': a circle",
     ]
+    assert told(store) == [
+        ("0.yaml", "missing"), ("a.yaml", "cycle"), ("b.yaml", "missing"),
+        ("c.yaml", "missing"), ("c.yaml", "missing"), ("self.yaml", "cycle"),
+        ("z.yaml", "invalid"),
+    ]  # fmt: skip
 
 
 def test_a_long_chain_is_resolved(store, folder):
@@ -236,6 +245,12 @@ def test_a_long_chain_is_resolved(store, folder):
     found = store.index.resolve("c0")
     assert names(found.order) == [f"c{n}" for n in range(299, -1, -1)]
     assert (found.ok, told(store)) == (True, [])
+    write(folder, "c299.json", {"dependencies": ["c0"]})
+    store.index.scan()
+    assert len(store.index.resolve("c0").cycles[0]) == 301
+    (circle,) = store.index.problems()
+    assert circle.what.startswith("'c0' needs 'c1' needs 'c2' needs")
+    assert circle.what.endswith("'c18' needs 281 more needs 'c0': a circle")
 
 
 def test_an_owner_sees_its_own_folders_alone(store, folder):
@@ -285,8 +300,63 @@ def test_it_is_no_part_of_the_journal(store, folder):
     assert store.moment() == before
 
 
+def test_a_name_of_more_versions_than_a_page_is_resolved_by_all_of_them(folder):
+    for n in range(8):
+        write(folder, f"{n}.json", {"name": "base", "version": f"1.{n}"})
+    write(folder, "top.json", {"dependencies": ["base", "base@<1.6"]})
+    with holdfast.open(":memory:", limits=holdfast.Limits(page=3)) as store:
+        store.index.add_folder(folder)
+        store.index.scan()
+        order = store.index.resolve("top").order
+        assert [one.version for one in order] == ["1.7", "1.5", None]
+        assert store.index.resolve("base").order[0].version == "1.7"
+
+
+def test_a_file_in_two_folders_is_no_other_file(store, folder):
+    write(folder, "sub/a.json", {})
+    store.index.add_folder(folder)
+    store.index.add_folder(folder / "sub", type="profile")
+    store.index.scan()
+    assert told(store) == []
+    assert store.index.get("a").path == "sub/a.json"
+    assert store.index.remove_folder(folder) is True
+    assert store.index.get("a").type == "profile"
+
+
+def test_a_folder_goes_some_files_at_a_time_and_one_that_is_left_is_whole_again(
+    store, folder, monkeypatch
+):
+    for module in (index_rows, scanning):
+        monkeypatch.setattr(module, "DROPPED_AT_ONCE", 2)
+    for n in range(7):
+        write(folder / "one", f"{n}.json", {"tags": ["t"]})
+    write(folder / "other", "x.json", {"tags": ["t"]})
+    for name in ("one", "other"):
+        store.index.add_folder(folder / name)
+    store.index.scan()
+    emptied, seen = index_rows.emptied, []
+
+    def counted(*args):
+        found = emptied(*args)
+        seen.append(found)
+        if len(seen) == 2:
+            raise RuntimeError("the process ends here")
+        return found
+
+    monkeypatch.setattr(scanning, "emptied", counted)
+    with pytest.raises(RuntimeError):
+        store.index.remove_folder(folder / "one")
+    assert len(store.index.find(tag="t")) == 6
+    assert store.index.scan().added == 2
+    assert len(store.index.find(tag="t")) == 8
+    assert store.index.remove_folder(folder / "one") is True
+    assert seen == [2, 2, 2, 2, 2, 1]
+    assert names(store.index.find(tag="t")) == ["x"]
+    assert store.usage().tables["composition"].rows == 1
+
+
 def test_a_composition_that_needs_too_many_is_refused(monkeypatch, folder):
-    monkeypatch.setattr(index_kind, "_NEEDED_AT_MOST", 5)
+    monkeypatch.setattr(index_resolving, "NEEDED_AT_MOST", 5)
     with holdfast.open(":memory:") as store:
         write(folder, "a.json", {"dependencies": [f"n{n}" for n in range(6)]})
         for n in range(6):

@@ -1,5 +1,6 @@
 """The index where things go wrong: killed, at once, amid changes, without rights."""
 
+import errno
 import os
 import random
 import stat
@@ -194,6 +195,25 @@ def test_what_was_read_earlier_does_not_take_the_place_of_what_is_newer(folder):
         assert reports[0].added == 1
 
 
+def test_a_row_that_another_changed_meanwhile_is_compared_again(folder, monkeypatch):
+    """Who reads what is newer comes after who wrote what is older."""
+    file, real, once = write(folder, "a.json", {}), scanning._Scan._known, iter([1])
+    with holdfast.open(":memory:") as store:
+        store.index.add_folder(folder)
+
+        def known(self):
+            found = real(self)
+            for _ in once:
+                assert store.index.scan().added == 1
+                file.write_text('{"version": "2"}')
+            return found
+
+        monkeypatch.setattr(scanning._Scan, "_known", known)
+        report = store.index.scan()
+        assert (report.updated, report.files) == (1, 1)
+        assert store.index.get("a").version == "2"
+
+
 def test_a_file_that_came_back_meanwhile_is_not_left_out(folder):
     """Who saw that it was gone comes later than who saw it there again."""
     write(folder, "a.json", {"version": "1"})
@@ -211,7 +231,7 @@ def test_a_file_that_came_back_meanwhile_is_not_left_out(folder):
         page = core.engine.read(
             core.unit(lambda tx: known_page(tx, "", 1, ""), store._terms)
         )
-        revision = page[0][5]
+        revision = page[0][6]
         assert dropped(revision - 1) == 0
         assert store.index.get("a").version == "1"
         assert_sound(store)
@@ -277,6 +297,29 @@ def test_a_file_that_goes_while_it_is_scanned_is_not_there(folder, monkeypatch):
         assert (report.files, report.broken) == (1, 0)
         assert names(store.index.find()) == ["a"]
         assert list(store.index.problems()) == []
+
+
+def test_a_process_with_too_many_files_open_takes_nothing_out(folder, monkeypatch):
+    """It is no fault of the files, and none of them has changed."""
+    for n in range(3):
+        write(folder, f"{n}.json", {})
+    real = os.open
+
+    def none(file, *args, **more):
+        if str(file).endswith(".json"):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(file, *args, **more)
+
+    with holdfast.open(":memory:") as store:
+        store.index.add_folder(folder)
+        store.index.scan()
+        with monkeypatch.context() as patched:
+            patched.setattr(composition_files.os, "open", none)
+            with pytest.raises(OSError, match="Too many open files"):
+                store.index.scan(thorough=True)
+        assert names(store.index.find()) == ["0", "1", "2"]
+        assert list(store.index.problems()) == []
+        assert not store.index.scan(thorough=True).changed
 
 
 def test_a_pipe_that_comes_in_a_files_place_is_not_waited_for(folder, monkeypatch):

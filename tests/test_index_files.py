@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import holdfast
+from holdfast import codec
 from holdfast.codec import DEEPEST
 from holdfast.errors import BrokenFile
 from holdfast.kinds.index_records import Dependency
-from holdfast.runtime import composition_yaml
+from holdfast.runtime import composition_json, composition_yaml
 from holdfast.runtime.composition_files import draft_in
 from holdfast.runtime.composition_yaml import read_yaml
 
@@ -58,7 +59,7 @@ def test_what_a_composition_says():
         Dependency("dict", "1.10"),
         Dependency("part"),
     )
-    content = found.content.value
+    content = codec.decode(found.content)
     assert content["version"] == 1.1
     assert content["tags"] == ["a", False, "2024-01-05"]
     assert content["metadata"]["made"] == "2024-01-05"
@@ -113,6 +114,7 @@ def test_what_says_no_name_goes_by_its_files():
         ("a: 1\n---\nb: 2", "a.yaml", "is no YAML", 2),
         ("a: 1\nb: 2\na: 3", "a.yaml", "has the key 'a' twice", 3),
         ('{"a": {"b": 1, "b": 2}}', "a.json", "has the key 'b' twice", None),
+        ('{"a": 1, "a": "\\u0022\\u0022"}', "a.json", "has the key 'a' twice", None),
         (b"a: \xff", "a.yaml", "is no UTF-8", 1),
         (b'\n\n{"a": "\xff"}', "a.json", "is no UTF-8", 3),
         ('{"a": NaN}', "a.json", "NaN", None),
@@ -174,10 +176,11 @@ def test_no_tag_makes_anything_run(tag, tmp_path, monkeypatch):
 
 
 def test_aliases_and_merges_are_followed():
-    found = draft(
+    merging = draft(
         "base: &base {a: 1, b: 2}\nother: &other {b: 3, c: 4}\n"
         "one: {<<: *base, b: 9}\ntwo: {<<: [*base, *other]}\nthree: *base\n"
-    ).content.value
+    )
+    found = codec.decode(merging.content)
     assert found["one"] == {"a": 1, "b": 9}
     assert found["two"] == {"a": 1, "b": 2, "c": 4}
     assert found["three"] == {"a": 1, "b": 2}
@@ -259,6 +262,22 @@ SCALARS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20),
 )
+NAMES = st.sampled_from(["a", "b", '"', "\\", 'a"', "é", "\x7f", "u0022", ""])
+
+
+def joined(pairs, escaped):
+    """An object's text, of keys that may stand twice, their quotes written two ways."""
+    said = ", ".join(f"{json.dumps(key)}: {value}" for key, value in pairs)
+    return f"{{{said}}}".replace('\\"', "\\u0022") if escaped else f"{{{said}}}"
+
+
+OBJECTS = st.recursive(
+    SCALARS.map(json.dumps),
+    lambda inner: st.builds(
+        joined, st.lists(st.tuples(NAMES, inner), max_size=4), st.booleans()
+    ) | st.lists(inner, max_size=3).map(lambda some: f"[{', '.join(some)}]"),
+    max_leaves=12,
+)  # fmt: skip
 VALUES = st.recursive(
     SCALARS,
     lambda inner: (
@@ -267,6 +286,19 @@ VALUES = st.recursive(
     ),
     max_leaves=20,
 )
+
+
+@given(OBJECTS)
+def test_json_that_is_read_quickly_is_what_the_careful_way_reads(text):
+    quick = composition_json._quickly(text)
+    try:
+        careful = composition_json._carefully(text)
+    except BrokenFile:
+        assert quick is None
+        return
+    assert quick is None or codec.document(careful).text == quick.text
+    plain = "\\u0022" not in text
+    assert (quick is not None) == plain or text.count("{") + text.count("[") > DEEPEST
 
 
 @given(VALUES)
@@ -312,14 +344,14 @@ def test_whatever_stands_under_its_keys_a_mapping_is_read_or_refused(content):
             found = draft(text, path)
         except BrokenFile:
             continue
-        assert found.content.value == content
+        assert codec.decode(found.content) == content
         assert all(tag == tag.strip() != "" for tag in found.tags)
 
 
 def test_numbers_that_are_read_are_finite():
     for text in ("a: -.inf", "a: .nan", "a: 1e400"):
         try:
-            value = draft(text).content.value["a"]
+            value = codec.decode(draft(text).content)["a"]
         except BrokenFile:
             continue
         assert isinstance(value, str) or math.isfinite(value)

@@ -9,6 +9,7 @@ import pytest
 import holdfast
 from compositions import counts, fill, names, replace, settle, told, write
 from holdfast.errors import NotFound
+from holdfast.kinds import index_rows
 from holdfast.kinds.index_records import ProblemKind
 from holdfast.runtime import composition_files, scanning
 
@@ -87,6 +88,20 @@ def test_a_file_that_was_just_written_is_read_again(store, folder, monkeypatch):
     assert store.index.get("a").version == "2"
 
 
+def test_what_an_older_reader_has_read_is_read_again(folder, monkeypatch):
+    """A newer holdfast may find something else in the same file."""
+    settle(monkeypatch)
+    write(folder, "a.yaml", "{}")
+    write(folder, "broken.yaml", "[")
+    with holdfast.open(":memory:") as store:
+        store.index.add_folder(folder)
+        store.index.scan()
+        monkeypatch.setattr(index_rows, "READER", index_rows.READER + 1)
+        report = store.index.scan()
+        assert (report.broken, counts(report)) == (1, (0, 2, 0, 0))
+        assert counts(store.index.scan()) == (0, 0, 0, 2)
+
+
 def test_a_thorough_scan_reads_every_file(store, folder, monkeypatch):
     settle(monkeypatch)
     write(folder, "a.yaml", "version: 1\n")
@@ -133,6 +148,33 @@ def test_each_file_that_cannot_be_read_is_named_and_the_others_are_in(store, fol
     ]  # fmt: skip
     (large,) = (p for p in store.index.problems() if p.path == "sparse.yaml")
     assert "limits.composition_bytes" in large.what
+
+
+def test_whatever_a_file_says_what_is_wrong_with_it_can_be_kept(store, folder):
+    """Its own words are in some problems: no engine keeps all that they may hold."""
+    for path, key in (("null", "a\x00b"), ("half", "\ud800"), ("long", "x" * 90_000)):
+        write(folder, f"{path}.json", {"dependencies": {key: 1}})
+    write(folder, "line.json", {"dependencies": {"a\nb": 1}})
+    write(folder, "good.json", {})
+    store.index.add_folder(folder)
+    assert counts(store.index.scan()) == (5, 0, 0, 0)
+    assert names(store.index.find()) == ["good"]
+    what = {one.path: one.what for one in store.index.problems()}
+    assert what["null.json"].startswith("dependencies.a\\x00b: the text")
+    assert what["half.json"].startswith("dependencies.\\ud800: the text")
+    assert what["line.json"].startswith("dependencies.a\\nb: the text")
+    assert len(what["long.json"]) < 600
+    assert what["long.json"].endswith("has more than 200 bytes")
+
+
+def test_two_names_that_are_shown_alike_are_one_file(store, folder):
+    write(folder, "\\xff.yaml", "name: real")
+    with open(os.fsencode(folder) + b"/\xff.yaml", "wb"):
+        pass
+    store.index.add_folder(folder)
+    assert counts(store.index.scan()) == (1, 0, 0, 0)
+    assert names(store.index.find()) == ["real"]
+    assert told(store) == []
 
 
 def test_links_are_followed_and_never_in_circles(store, folder):
@@ -206,9 +248,12 @@ def test_more_files_than_are_allowed_are_refused_and_nothing_is_lost(tmp_path, f
         store.index.add_folder(folder)
         store.index.scan()
         write(folder, "4.json", {})
-        store.index.scan()
+        report = store.index.scan()
+        assert (report.files, counts(report)) == (3, (0, 0, 0, 3))
         assert len(store.index.find()) == 3
-        assert "limits.compositions" in store.index.problems()[0].what
+        said = str(store.index.problems()[0])
+        assert said.startswith(f"{folder} has more than 3 files that might be")
+        assert "limits.compositions" in said
         (folder / "0.json").unlink()
         store.index.scan()
         assert (names(store.index.find()), told(store)) == (["1", "2", "4"], [])

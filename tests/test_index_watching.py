@@ -1,6 +1,7 @@
 """Folders that are watched: what changes in files is in the index moments later."""
 
 import asyncio
+import errno
 import logging
 import shutil
 import sys
@@ -11,12 +12,11 @@ import pytest
 import watchfiles
 
 import holdfast
-from compositions import names, write
+from compositions import PATIENCE_SECONDS, names, until, write
 from conftest import place_on
-from holdfast.errors import Closed, NotFound, Refused, TimedOut
+from holdfast.errors import Closed, Refused, TimedOut
 from holdfast.runtime import folder_watching, scanning
 
-PATIENCE_SECONDS = 20.0
 NEVER = 10_000.0
 """So seldom everything is looked at, that what is found was told by the system."""
 
@@ -26,15 +26,6 @@ def folder(tmp_path):
     made = tmp_path / "compositions"
     made.mkdir()
     return made
-
-
-def until(condition):
-    """Wait until something holds; what it is then."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not (found := condition()):
-        assert time.monotonic() < end, "it never came to hold"
-        time.sleep(0.01)
-    return found
 
 
 def watched(store, watching):
@@ -78,7 +69,9 @@ def test_each_report_is_given_once_and_none_is_waited_for_past_its_time(folder):
                 watching.next(timeout_seconds=0)
 
 
-def test_folders_that_come_go_and_come_again_are_watched(folder, tmp_path):
+def test_folders_that_come_go_and_come_again_are_watched(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_watching, "_FOLDERS_SECONDS", 0.05)
+    monkeypatch.setattr(folder_watching, "_LATER_SECONDS", 0.05)
     later = tmp_path / "later"
     with (
         holdfast.open(":memory:") as store,
@@ -143,7 +136,8 @@ def test_everything_is_looked_at_now_and_then_whatever_is_told(folder, monkeypat
     monkeypatch.setattr(folder_watching._Meant, "__call__", lambda *_: False)
     with holdfast.open(":memory:") as store:
         store.index.add_folder(folder)
-        with store.index.watch(every_seconds=0.3):
+        with store.index.watch(every_seconds=0.3) as watching:
+            watched(store, watching)
             write(folder, "a.yaml", "{}")
             until(lambda: names(store.index.find()) == ["a"])
 
@@ -188,6 +182,60 @@ def test_a_scan_that_fails_is_told_and_tried_again(folder, monkeypatch, caplog):
             monkeypatch.setattr(scanning._Scan, "run", real)
             until(lambda: names(store.index.find()) == ["a"])
             until(lambda: watching.error is None)
+
+
+def test_a_folder_whose_scans_fail_keeps_no_other_from_being_scanned(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(folder_watching, "_LATER_SECONDS", 0.01)
+    monkeypatch.setattr(folder_watching, "_FOLDERS_SECONDS", 0.05)
+    for name in ("bad", "good"):
+        (tmp_path / name).mkdir()
+    tried, run = [], scanning._Scan.run
+
+    def failing(self, total):
+        if self._folder.path.endswith("bad"):
+            tried.append(self)
+            raise OSError(errno.EMFILE, "Too many open files")
+        run(self, total)
+
+    with holdfast.open(":memory:") as store:
+        with store.index.watch(every_seconds=NEVER) as watching:
+            monkeypatch.setattr(scanning._Scan, "run", failing)
+            for name in ("bad", "good"):
+                store.index.add_folder(tmp_path / name)
+            until(lambda: len(tried) > 2)
+            write(tmp_path / "good", "a.yaml", "{}")
+            until(lambda: names(store.index.find()) == ["a"])
+            assert isinstance(watching.error, OSError)
+        said = [one for one in caplog.records if "too many" in one.getMessage().lower()]
+        assert len(said) == 1  # however often it was tried
+
+
+def test_a_scan_that_hangs_does_not_hold_up_the_end(folder, monkeypatch):
+    """As one does on a drive that answers no more."""
+    monkeypatch.setattr(folder_watching, "_END_SECONDS", 0.1)
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hanging(*_, **__):
+        hangs.set()
+        goes_on.wait(PATIENCE_SECONDS)
+        raise Closed("it was closed meanwhile")
+
+    store = holdfast.open(":memory:")
+    store.index.add_folder(folder)
+    watching = store.index.watch()
+    try:
+        monkeypatch.setattr(folder_watching, "scan", hanging)
+        write(folder, "a.yaml", "{}")
+        assert hangs.wait(PATIENCE_SECONDS)
+        began = time.monotonic()
+        store.close()
+        assert time.monotonic() - began < PATIENCE_SECONDS / 2
+        assert watching.stopped
+    finally:
+        goes_on.set()
+        watching._thread.join()
 
 
 def test_it_ends_with_the_store(folder, tmp_path):
@@ -263,97 +311,3 @@ def test_without_watchfiles_the_extra_is_named(folder, monkeypatch):
     with holdfast.open(":memory:") as store, pytest.raises(Refused) as caught:
         store.index.watch()
     assert "holdfast[index]" in str(caught.value)
-
-
-def test_tasks_wait_for_changes_and_can_be_cancelled(folder, tmp_path):
-    async def work():
-        async with await holdfast.aopen(tmp_path / "agent.db") as store:
-            await store.index.add_folder(folder)
-            watching = store.index.watch()
-            with pytest.raises(RuntimeError, match="await it first"):
-                watching.report  # noqa: B018
-            async with watching:
-                waiting = asyncio.create_task(watching.next())
-                await asyncio.sleep(0)
-                waiting.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await waiting
-                with pytest.raises(TimedOut):
-                    await watching.next(timeout_seconds=0.01)
-                write(folder, "a.yaml", "{}")
-                assert (await watching.next(timeout_seconds=20)).added == 1
-                assert (await store.index.get("a")).path == "a.yaml"
-                write(folder, "b.yaml", "{}")
-                async for report in watching:
-                    assert report.added == 1
-                    await watching.stop()
-            assert watching.stopped
-            again = await store.index.watch()
-        assert again.stopped
-
-    asyncio.run(work())
-
-
-def test_a_task_that_is_cancelled_while_it_begins_leaves_no_thread(folder, tmp_path):
-    async def work():
-        async with await holdfast.aopen(tmp_path / "agent.db") as store:
-            await store.index.add_folder(folder)
-
-            async def begin():
-                await store.index.watch()
-
-            beginning = asyncio.create_task(begin())
-            await asyncio.sleep(0)
-            beginning.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await beginning
-            ours = [t.name for t in threading.enumerate()]
-            assert "holdfast-index" not in ours
-
-    asyncio.run(work())
-
-
-def test_a_scan_that_is_cancelled_leaves_what_it_has_taken_in(
-    folder, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(scanning, "_FILES_AT_ONCE", 1)
-    for n in range(50):
-        write(folder, f"{n:02}.json", {})
-    reached, go_on = threading.Event(), threading.Event()
-    real = scanning.read_file
-
-    def slow(found, *args):
-        if found.path == "05.json":
-            reached.set()
-            go_on.wait(PATIENCE_SECONDS)
-        return real(found, *args)
-
-    monkeypatch.setattr(scanning, "read_file", slow)
-    run, ended = scanning._Scan.run, threading.Event()
-
-    def running(self, total):
-        try:
-            run(self, total)
-        finally:
-            ended.set()
-
-    monkeypatch.setattr(scanning._Scan, "run", running)
-
-    async def work():
-        async with await holdfast.aopen(tmp_path / "agent.db") as store:
-            await store.index.add_folder(folder)
-            running = asyncio.create_task(store.index.scan())
-            await asyncio.to_thread(reached.wait, PATIENCE_SECONDS)
-            running.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await running
-            go_on.set()
-            await asyncio.to_thread(ended.wait, PATIENCE_SECONDS)
-
-    asyncio.run(work())
-    with holdfast.open(tmp_path / "agent.db") as store:
-        found = names(store.index.find())
-        assert 5 <= len(found) <= 7
-        assert store.index.scan().added == 50 - len(found)
-        with pytest.raises(NotFound):
-            store.index.get("gone")

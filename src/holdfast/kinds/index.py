@@ -9,21 +9,22 @@ one name and version, the one of the folder that was added first counts, then th
 whose path is first; a composition whose file cannot be read is not there.
 """
 
-from collections.abc import Iterator
-
 from holdfast.clock import to_datetime
 from holdfast.contract import Kind, operation, query
 from holdfast.edges import PageSize, Text
 from holdfast.engine import Table
-from holdfast.errors import NotFound, TooLarge
+from holdfast.errors import NotFound
 from holdfast.guarantees import Promise
 from holdfast.kinds.index_records import (
+    FOLDER,
+    NAME,
+    PATH,
+    PLACE,
     AnyProblem,
     Composition,
     CompositionEntry,
     CompositionFolder,
     CompositionName,
-    Dependency,
     Folder,
     Problem,
     ProblemKind,
@@ -35,9 +36,7 @@ from holdfast.kinds.index_records import (
 from holdfast.kinds.index_versions import place_of_version
 from holdfast.page import Page, cursor_of, place_of
 
-_PLACE, _FOLDER = 11, 12
 _FIRST = {"after_name": "", "after_place": "", "after_folder": 0, "after_path": ""}
-_NEEDED_AT_MOST = 10_000
 _LOCKED = "folders"
 
 
@@ -91,15 +90,15 @@ class Index(Kind):
 
         Its files stay as they are.
         """
+        from holdfast.kinds.index_rows import emptied  # noqa: PLC0415  # seldom needed
+
         self.tx.lock(self.name, _LOCKED)
         row = self.tx.one("composition_folder_get", owner=self.owner, path=path)
         if row is None:
             return False
-        known = {"owner": self.owner, "folder": row[0]}
-        self.tx.put("composition_folder_links", **known)
-        self.tx.put("composition_folder_compositions", **known)
-        self.tx.put("composition_folder_files", **known)
-        self.tx.put("composition_folder_drop", **known)
+        while emptied(self.tx, self.owner, str(path)):
+            pass
+        self.tx.put("composition_folder_drop", owner=self.owner, folder=row[0])
         return True
 
     @query
@@ -172,7 +171,7 @@ class Index(Kind):
         last = rows[limit - 1] if len(rows) > limit else None
         more = None
         if last is not None:
-            more = cursor_of(last[3], last[_PLACE], last[_FOLDER], last[2])
+            more = cursor_of(last[NAME], last[PLACE], last[FOLDER], last[PATH])
         return Page(map(entry_of, rows[:limit]), more)
 
     @query
@@ -184,11 +183,14 @@ class Index(Kind):
         Of each dependency the newest version that would do is meant. Raises `NotFound`
         (the composition itself), `TooLarge` (it needs more than 10,000).
         """
-        every = self._entries([name])[name]
+        from holdfast.kinds.index_resolving import Resolving  # noqa: PLC0415  # seldom
+
+        resolving = Resolving(self.tx, self.owner)
+        every = resolving.places(name)
         place = max(every, default="") if version is None else place_of_version(version)
         if place not in every:
             raise self._missing(name, version)
-        return self._resolved(name, place, {name: every})
+        return resolving.resolution(name, place)
 
     @query
     def problems(
@@ -245,98 +247,6 @@ class Index(Kind):
             where = f"{folder}/{path}" + ("" if line is None else f", line {line}")
             error.args = (f"{error}: {where}, which had {name!r}, {problem}",)
         return error
-
-    def _entries(self, names: list[str]) -> dict[str, dict[str, CompositionEntry]]:
-        """Of each name, what is there by the place of its version."""
-        chosen_none = dict.fromkeys(("type", "tag", "need", "words"))
-        asked = [
-            {
-                "owner": self.owner,
-                "name": name,
-                **chosen_none,
-                "every": 1,
-                "limit": self.tx.limits.page,
-                "after_place": "",
-                "after_folder": 0,
-                "after_path": "",
-            }
-            for name in names
-        ]
-        found = self.tx.each("composition_find_name", asked)
-        return {
-            name: {row[_PLACE]: entry_of(row) for row in rows}
-            for name, rows in zip(names, found, strict=True)
-        }
-
-    def _resolved(
-        self, name: str, place: str, known: dict[str, dict[str, CompositionEntry]]
-    ) -> Resolution:
-        """Read what is needed, a generation at a time; then put it in order."""
-        from holdfast.kinds.index_graph import Walked  # noqa: PLC0415  # seldom needed
-
-        start = name, place
-        needs: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        missing: list[Problem] = []
-        front = [start]
-        while front:
-            self._learn(front, known)
-            reached: list[tuple[str, str]] = []
-            for node in front:
-                needs[node] = list(self._needs(node, known, missing))
-                reached += needs[node]
-            front = [n for n in dict.fromkeys(reached) if n not in needs]
-            if len(needs) + len(front) > _NEEDED_AT_MOST:
-                raise TooLarge(f"{name!r} needs more than {_NEEDED_AT_MOST:,} others")
-        walked = Walked([start], needs.__getitem__)
-        return Resolution(
-            order=tuple(known[name][place] for name, place in walked.order),
-            missing=tuple(missing),
-            cycles=tuple(tuple(n for n, _ in one) for one in walked.cycles),
-        )
-
-    def _learn(
-        self,
-        nodes: list[tuple[str, str]],
-        known: dict[str, dict[str, CompositionEntry]],
-    ) -> None:
-        """Find what is there of all names that some compositions need."""
-        names = [
-            needed.name
-            for name, place in nodes
-            for needed in known[name][place].dependencies
-        ]
-        unknown = [name for name in dict.fromkeys(names) if name not in known]
-        known.update(self._entries(unknown))
-
-    def _needs(
-        self,
-        node: tuple[str, str],
-        known: dict[str, dict[str, CompositionEntry]],
-        missing: list[Problem],
-    ) -> Iterator[tuple[str, str]]:
-        from holdfast.kinds.index_graph import chosen  # noqa: PLC0415  # as above
-
-        entry = known[node[0]][node[1]]
-        for needed in entry.dependencies:
-            found, why = chosen(needed, _by_place(needed, known))
-            if found is None:
-                missing.append(
-                    Problem(
-                        kind=ProblemKind.MISSING,
-                        folder=entry.folder,
-                        path=entry.path,
-                        what=why,
-                        name=entry.name,
-                    )
-                )
-            else:
-                yield needed.name, found
-
-
-def _by_place(
-    needed: Dependency, known: dict[str, dict[str, CompositionEntry]]
-) -> dict[str, str]:
-    return {place: place for place in known.get(needed.name, ())}
 
 
 def _after(cursor: str | None) -> dict[str, object]:

@@ -12,6 +12,7 @@ Always holds: a draft has a name, its content can be stored, and it names each t
 that it needs once.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
@@ -34,8 +35,8 @@ _NEEDED = re.compile(
 )
 
 
-class Draft(msgspec.Struct, frozen=True, eq=False):
-    """What a file says of its composition."""
+class Draft(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """What a file says of its composition; `content` is all of it, as JSON text."""
 
     name: str
     version: str | None
@@ -43,7 +44,7 @@ class Draft(msgspec.Struct, frozen=True, eq=False):
     description: str
     tags: tuple[str, ...]
     dependencies: tuple[Dependency, ...]
-    content: codec.Document
+    content: str
 
     @property
     def words(self) -> str:
@@ -53,12 +54,13 @@ class Draft(msgspec.Struct, frozen=True, eq=False):
 
 
 def draft_of(content: Any, written: Written, *, name: str, most_tags: int) -> Draft:
-    """The draft of a mapping; `name` is for what says none.
+    """The draft of a mapping, or of its `Document`; `name` is for what says none.
 
     Raises `BrokenFile`.
     """
-    if not isinstance(content, dict):
-        raise BrokenFile(f"holds {_said(content)}; a composition is a mapping of keys")
+    plain = content.value if isinstance(content, codec.Document) else content
+    if not isinstance(plain, dict):
+        raise BrokenFile(f"holds {_said(plain)}; a composition is a mapping of keys")
     version = _one(written("version"), "version", VERSION_BYTES)
     type = _one(written("type"), "type") or _one(
         written("component_type"), "component_type"
@@ -68,7 +70,7 @@ def draft_of(content: Any, written: Written, *, name: str, most_tags: int) -> Dr
     tags = tuple(dict.fromkeys(tags))
     if len(tags) > most_tags:
         raise BrokenFile(f"has {len(tags)} tags; limits.tags allows {most_tags}")
-    needed = _needed(content, written)
+    needed = _needed(plain, written)
     try:
         document = codec.document(content)
     except NotStorable as error:
@@ -80,7 +82,7 @@ def draft_of(content: Any, written: Written, *, name: str, most_tags: int) -> Dr
         description=_description(written("description")),
         tags=tags,
         dependencies=tuple(needed.values()),
-        content=document,
+        content=document.text,
     )
 
 
@@ -188,12 +190,17 @@ def _dependencies(value: Any, key: str) -> Iterator[Dependency]:
 def _dependency(text: Any, key: str) -> Dependency:
     """`base`, `base@1.2`, `base >=1.2, <2`."""
     plain = _one(text, key)
-    found = _NEEDED.fullmatch(plain) if plain is not None else None
+    name, version = (None, None) if plain is None else _parted(plain)
+    return _versioned(name, version, key)
+
+
+@functools.lru_cache(maxsize=4096)
+def _parted(text: str) -> tuple[str, str | None]:
+    """The name and the version that a text of both says."""
+    found = _NEEDED.fullmatch(text)
     if found is None:
-        return _versioned(plain, None, key)
-    return _versioned(
-        found["name"], found["at"] or found["signed"] or found["bare"], key
-    )
+        return text, None
+    return found["name"], found["at"] or found["signed"] or found["bare"]
 
 
 def _versioned(name: Any, version: Any, key: str) -> Dependency:
@@ -211,7 +218,12 @@ def _versioned(name: Any, version: Any, key: str) -> Dependency:
 
 def as_written(content: Mapping[str, Any]) -> Written:
     """The view of a mapping whose scalars are values, and no texts any more."""
-    return lambda key: _text(content.get(key))
+
+    def under(key: str) -> Any:
+        value = content.get(key)
+        return value if value is None or type(value) is str else _text(value)
+
+    return under
 
 
 def _text(value: Any) -> Any:

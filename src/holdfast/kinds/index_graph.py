@@ -89,9 +89,10 @@ class Walked(Generic[N]):
         self.order.append(node)
         if self._low[node] != self._index[node]:
             return
-        begin = self._open.index(node) if self._open[-1] != node else -1
-        group = self._open[begin:]
-        del self._open[begin:]
+        group = [self._open.pop()]
+        while group[-1] != node:
+            group.append(self._open.pop())
+        group.reverse()
         self._is_open.difference_update(group)
         if len(group) > 1 or node in self._needed(node):
             self.cycles.append(self._circle(group))

@@ -21,6 +21,8 @@ from holdfast.kinds.index_records import (
 )
 
 _AT_ONCE = 2_000
+_NAMED_AT_MOST = 20
+"""A longer circle is told by its first names."""
 _FILES = frozenset({ProblemKind.UNREADABLE, ProblemKind.INVALID})
 _OWN = frozenset({ProblemKind.DUPLICATE, ProblemKind.MISSING, ProblemKind.CYCLE})
 Node: TypeAlias = tuple[str, str]
@@ -35,6 +37,11 @@ class _Placed(msgspec.Struct, frozen=True):
     folder: str
     path: str
     needs: tuple[Dependency, ...]
+
+    @property
+    def file(self) -> str:
+        """Where it is, whichever folder it was found by."""
+        return f"{self.folder}/{self.path}"
 
     def problem(self, kind: ProblemKind, what: str) -> Problem:
         return Problem(
@@ -92,6 +99,8 @@ def _among(tx: Transaction, owner: str) -> Iterator[Problem]:
         node = name, place
         one = _Placed(name, version, folder, path, dependencies_of(needs))
         if node in there:
+            if one.file == there[node].file:  # of a folder within another one
+                continue
             yield one.problem(ProblemKind.DUPLICATE, _twice(one, there[node]))
             continue
         there[node] = one
@@ -106,8 +115,7 @@ def _among(tx: Transaction, owner: str) -> Iterator[Problem]:
             else:
                 needed[node].append(found)
     for circle in Walked(needed, needed.__getitem__).cycles:
-        said = " needs ".join(repr(name) for name, _ in circle)
-        yield there[circle[0]].problem(ProblemKind.CYCLE, f"{said}: a circle")
+        yield there[circle[0]].problem(ProblemKind.CYCLE, _around(circle))
 
 
 def _each(tx: Transaction, owner: str) -> Iterator[Row]:
@@ -121,6 +129,14 @@ def _each(tx: Transaction, owner: str) -> Iterator[Row]:
             "after_folder": folder,
             "after_path": path,
         }
+
+
+def _around(circle: tuple[Node, ...]) -> str:
+    names = [repr(name) for name, _ in circle]
+    if len(names) > _NAMED_AT_MOST:
+        left = len(names) - _NAMED_AT_MOST
+        names[_NAMED_AT_MOST - 1 : -1] = [f"{left:,} more"]
+    return f"{' needs '.join(names)}: a circle"
 
 
 def _twice(one: _Placed, first: _Placed) -> str:

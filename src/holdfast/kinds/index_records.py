@@ -25,6 +25,8 @@ from holdfast.limits import Limits
 NAME_BYTES = 200
 """A longer text is no name, type or tag."""
 _FOLDER_BYTES = 1_000
+PATH, NAME, PLACE, FOLDER = 2, 3, 11, 12
+"""Where in a row of `composition_fields` stands by what lists are in order."""
 
 
 class Dependency(msgspec.Struct, frozen=True):

@@ -81,6 +81,7 @@ def _before_release(rest: str) -> str:
     return "0" + "".join(f"{one}\x01" for one in told)
 
 
+@functools.lru_cache(maxsize=4096)
 def wanted_of(text: str) -> Wanted:
     """What a text wants: `1.2`, `>=1.2, <2`, `^1.2`, `~1.2`, `1.x`, `*`.
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from holdfast import edges
 from holdfast.afaces import AsyncIndex
 from holdfast.errors import Closed
+from holdfast.kinds.index_records import folder_of
 from holdfast.runtime.folder_watching import FolderWatching
 from holdfast.runtime.indexing import LOOK_SECONDS, indexing_of, path_of
-from holdfast.runtime.scanning import ScanReport, scan
+from holdfast.runtime.scanning import ScanReport, empty, scan
 
 if TYPE_CHECKING:
     from holdfast.astore import AsyncStore
@@ -41,6 +42,17 @@ class AsyncStoreIndex(AsyncIndex):
         except asyncio.CancelledError:
             cancelled.set()
             raise
+
+    async def remove_folder(self, path: str | PathLike[str]) -> bool:
+        """As `store.index.remove_folder`: leave a folder and its compositions out."""
+        core, terms = indexing_of(
+            self._target._core,  # noqa: SLF001
+            self._target._terms,  # noqa: SLF001
+            "remove_folder",
+        )
+        folder = folder_of(path, "path", core.limits)
+        await asyncio.to_thread(empty, core, terms, folder)
+        return await super().remove_folder(path)
 
     def watch(self, *, every_seconds: float = LOOK_SECONDS) -> "AsyncFolderWatching":
         """As `store.index.watch`; to be awaited, or entered with `async with`."""
@@ -82,9 +94,10 @@ class AsyncFolderWatching:
 
         watching.listen(wake)
         try:
-            if not watching.has_news:
-                async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds):
+                while not watching.has_news:  # another task may have been quicker
                     await news.wait()
+                    news.clear()
         except TimeoutError:
             pass
         finally:
@@ -114,16 +127,22 @@ class AsyncFolderWatching:
                 return
 
     async def _begin(self) -> "AsyncFolderWatching":
-        """Scan and begin; who is cancelled meanwhile has nothing left behind."""
+        """Scan and begin, once; who is cancelled meanwhile has nothing left behind."""
+        if self._made is not None:
+            return self
         core, terms = self._store._core, self._store._terms  # noqa: SLF001
+        stop = threading.Event()
         making = asyncio.ensure_future(
-            asyncio.to_thread(FolderWatching, core, terms, self._every)
+            asyncio.to_thread(FolderWatching, core, terms, self._every, stop)
         )
         try:
             self._made = await asyncio.shield(making)
         except asyncio.CancelledError:
-            made = await making
-            await asyncio.to_thread(made.stop)
+            stop.set()  # which ends the scan, and the thread if it has begun
+            making.add_done_callback(_looked_at)
+            await asyncio.wait([making])
+            if making.exception() is None:
+                await asyncio.to_thread(making.result().stop)
             raise
         return self
 
@@ -132,3 +151,9 @@ class AsyncFolderWatching:
         if self._made is None:
             raise RuntimeError("these folders are not watched yet: await it first")
         return self._made
+
+
+def _looked_at(made: "asyncio.Future[FolderWatching]") -> None:
+    """Have an error that nobody waits for any more go without a word."""
+    if not made.cancelled():
+        made.exception()

@@ -9,20 +9,22 @@ Always holds: nothing is written; what is no ordinary file is not opened, nor th
 store's own; a file is read up to a limit; folders that lead into each other end.
 """
 
+import errno
 import hashlib
-import json
 import os
 import stat
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
+from holdfast.codec import Document
 from holdfast.errors import BrokenFile, TooLarge
 from holdfast.kinds.index_drafts import Draft, as_written, draft_of
 from holdfast.kinds.index_records import ProblemKind
 from holdfast.limits import Limits
+from holdfast.runtime.composition_json import read_json
 from holdfast.runtime.composition_yaml import read_yaml
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -32,6 +34,9 @@ SETTLED_NS = 2_000_000_000
 looking so, on file systems whose clock is coarse: it is read again by the next scan."""
 _PATH_BYTES = 1_000
 _DEEPEST = 100
+_OUR_OWN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_SAID_AT_MOST = 500
+_READ_AT_ONCE = 2**16
 _ALL_BITS = 2**63 - 1
 _OPENED = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _OPENED |= getattr(os, "O_BINARY", 0)
@@ -41,7 +46,7 @@ Stamp: TypeAlias = tuple[int, int, int, int]
 it changed in nanoseconds, and its inode."""
 
 
-class Flaw(msgspec.Struct, frozen=True):
+class Flaw(msgspec.Struct, frozen=True, gc=False):
     """Why a file holds no composition."""
 
     kind: ProblemKind
@@ -49,7 +54,7 @@ class Flaw(msgspec.Struct, frozen=True):
     line: int | None = None
 
 
-class Found(msgspec.Struct, frozen=True, eq=False):
+class Found(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A file of a folder: `path` is within it, with slashes."""
 
     path: str
@@ -58,7 +63,7 @@ class Found(msgspec.Struct, frozen=True, eq=False):
     flaw: Flaw | None = None
 
 
-class Reading(msgspec.Struct, frozen=True, eq=False):
+class Reading(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What was read of a file. Without a `stamp` it is read again by the next scan."""
 
     path: str
@@ -101,13 +106,13 @@ class Walk:
                 continue
             if name.lower().endswith(SUFFIXES):
                 yield self._file(entry, prefix + name)
-            elif _is_folder(entry):
+            elif self._is_folder(entry, prefix):
                 yield from self._folder(entry, f"{prefix}{name}/")
 
     def _folder(self, entry: os.DirEntry[str], prefix: str) -> Iterator[Found]:
         """The files of a folder, unless it was found before, by another link."""
         try:
-            there = entry.stat()
+            there = os.stat(entry.path)  # noqa: PTH116 - as above
             known = there.st_dev, there.st_ino
             if known in self._seen:
                 return
@@ -119,16 +124,26 @@ class Walk:
         except OSError as error:
             self._skip(prefix, error.strerror or "it cannot be read")
 
+    def _is_folder(self, entry: os.DirEntry[str], prefix: str) -> bool:
+        try:
+            return entry.is_dir()
+        except OSError as error:
+            if error.errno != errno.ELOOP:  # a link that leads into itself
+                self._skip(f"{prefix}{entry.name}/", error.strerror or "it is unknown")
+            return False
+
     def _skip(self, prefix: str, why: str) -> None:
-        self.unknown.append(prefix)
-        self.problems.append(f"{_shown(prefix)[0]} was not looked through: {why}")
+        shown, _ = _shown(prefix)
+        self.unknown.append(shown)
+        self.problems.append(f"{shown} was not looked through: {why}")
 
     def _file(self, entry: os.DirEntry[str], path: str) -> Found:
         self._count += 1
         if self._count > self._limits.compositions:
             raise TooLarge(
-                f"{self._root} has more than {self._limits.compositions:,} files that "
-                "might be compositions (limits.compositions); nothing was written"
+                f"has more than {self._limits.compositions:,} files that might be "
+                "compositions (limits.compositions): it was not scanned, and what was "
+                "known of it stays"
             )
         shown, flaw = _shown(path)
         try:
@@ -143,15 +158,10 @@ class Walk:
         return Found(shown, entry.path, None if flaw else stamp_of(there), flaw)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
 def _shown(path: str) -> tuple[str, Flaw | None]:
     """A path as it can be kept, and what is wrong with it."""
+    if path.isascii() and len(path) <= _PATH_BYTES:
+        return path, None
     try:
         size = len(path.encode())
     except UnicodeEncodeError:
@@ -182,7 +192,8 @@ def read_file(
     """Read a file, and what it holds unless its bytes are those that are known.
 
     Where they are, the reading has neither draft nor flaw. Raises `FileNotFoundError`
-    for one that is gone.
+    for one that is gone, and `OSError` where the fault is this process's, which has too
+    many files open, say.
     """
     if found.flaw is not None:
         return Reading(found.path, found.stamp, None, flaw=found.flaw)
@@ -191,6 +202,8 @@ def read_file(
     except FileNotFoundError:
         raise
     except OSError as error:
+        if error.errno in _OUR_OWN:
+            raise
         flaw = Flaw(ProblemKind.UNREADABLE, f"cannot be read: {error.strerror}")
         return Reading(found.path, None, None, flaw=flaw)
     except TooLarge as error:
@@ -204,9 +217,17 @@ def read_file(
     try:
         draft = draft_in(data, found.path, limits)
     except BrokenFile as error:
-        flaw = Flaw(ProblemKind.INVALID, str(error), error.line)
+        flaw = Flaw(ProblemKind.INVALID, _printable(str(error)), error.line)
         return Reading(found.path, stamp, digest, flaw=flaw)
     return Reading(found.path, stamp, digest, draft)
+
+
+def _printable(said: str) -> str:
+    """What is wrong, where a file's own words may be in it, so that it can be kept."""
+    found = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in said)
+    if len(found) <= _SAID_AT_MOST:
+        return found
+    return f"{found[: _SAID_AT_MOST // 2]} ... {found[-_SAID_AT_MOST // 2 :]}"
 
 
 def _bytes_of(file: str, limits: Limits) -> tuple[bytes, Stamp | None]:
@@ -225,9 +246,11 @@ def _bytes_of(file: str, limits: Limits) -> tuple[bytes, Stamp | None]:
                 f"has {before.st_size:,} bytes; limits.composition_bytes allows "
                 f"{most:,}"
             )
-        data = b""
-        while len(data) <= most and (more := os.read(descriptor, most + 1)):
+        data, at_once = b"", max(before.st_size + 1, _READ_AT_ONCE)
+        while len(data) <= most and (more := os.read(descriptor, at_once)):
             data = data + more if data else more
+            if len(data) == before.st_size:
+                break
         if len(data) > most:
             raise TooLarge(f"grows past limits.composition_bytes ({most:,})")
         after = os.fstat(descriptor)
@@ -247,39 +270,12 @@ def draft_in(data: bytes, path: str, limits: Limits) -> Draft:
         raise BrokenFile("is no UTF-8", line) from None
     name = path.rpartition("/")[2]
     if name.lower().endswith(".json"):
-        content = _read_json(text)
-        written = as_written(content if isinstance(content, dict) else {})
+        content = read_json(text)
+        plain = content.value if isinstance(content, Document) else content
+        written = as_written(plain if isinstance(plain, dict) else {})
     else:
         content, under = read_yaml(text, limits.value_bytes)
         written = under or as_written({})
     return draft_of(
         content, written, name=name.rpartition(".")[0], most_tags=limits.tags
     )
-
-
-def _read_json(text: str) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
-    except json.JSONDecodeError as error:
-        raise BrokenFile(f"is no JSON: {error.msg}", error.lineno) from None
-    except RecursionError:
-        raise BrokenFile("is nested too deeply") from None
-    except BrokenFile:
-        raise
-    except ValueError:  # a number of thousands of digits
-        raise BrokenFile("holds a number that is too long") from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise BrokenFile(f"has the key {key[:80]!r} twice in one object")
-            seen.add(key)
-    return found
-
-
-def _no_number(text: str) -> NoReturn:
-    raise BrokenFile(f"holds {text}, which is no JSON number")

@@ -5,15 +5,17 @@ changed; folders that come and go; ending it.
 Leaves to others: scanning (`scanning`), noticing changes (watchfiles).
 Always holds: a change is in the index moments after, or, where the system tells nothing
 (a network drive, too much at once), with the next look at everything; a scan that
-fails is logged, told by `error`, and tried again; nothing outlives the store.
+fails is logged, told by `error`, and tried again; it keeps no other folder from being
+scanned; nothing outlives the store, but what a drive that hangs does not give back.
 """
 
+import math
 import os
 import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,8 @@ _GATHER_MS = 400
 """So long changes that come one upon the other are gathered, at most."""
 _FOLDERS_SECONDS = 1.0
 """How often it is looked which folders there are."""
+_END_SECONDS = 10.0
+"""So long a scan is waited for at the end, which a drive that hangs might hold up."""
 _LATER_SECONDS = 1.0
 """How long after a failure it is tried again."""
 
@@ -62,30 +66,31 @@ class FolderWatching:
         core: "Core",
         terms: Terms,
         every_seconds: float,
+        stop: threading.Event | None = None,
     ) -> None:
         self._watchfiles = watcher()
         self._core = core
         self._terms = terms
         self._every = edges.seconds_of(every_seconds, "every_seconds", core.limits)
-        self._stop = threading.Event()
+        self._stop = threading.Event() if stop is None else stop
         self._news = threading.Condition()
         self._count = self._told = 0
         self._wakers: list[Callable[[], None]] = []
         self.error: BaseException | None = None
-        self.report = scan(core, terms)
+        self.report = scan(core, terms, stopped=self._stop.is_set)
         self._begun_at = self._looked_at = time.monotonic()
         self._thread = threading.Thread(
             target=self._serve, name="holdfast-index", daemon=True
         )
-        core.events.endings.append(self.stop)
         self._thread.start()
+        core.events.endings.append(self.stop)
 
     def stop(self) -> None:
         """Watch no more; what a scan has begun to write it ends. Safe to call twice."""
         self._stop.set()
         self._wake()
         if threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._thread.join(_END_SECONDS)
         endings = self._core.events.endings
         if self.stop in endings and not self._core.events.ending:
             endings.remove(self.stop)
@@ -139,25 +144,24 @@ class FolderWatching:
     def _serve(self) -> None:
         polling = False
         while not self.stopped:
-            folders: list[str] = []
             try:
-                folders = self._folders()
-                self._wait_in(folders, polling=polling)
+                self._wait_in(self._folders(), polling=polling)
             except Closed:
                 self._stop.set()
                 self._wake()
             except FileNotFoundError:  # a folder went just now
                 self._stop.wait(_LATER_SECONDS)
-            except OSError as error:
-                said = "%s: the system tells no changes here: folders are looked at"
-                logger("holdfast.index").warning(said, error)
-                self._failed(error)
+            except OSError as error:  # of who notices changes: scans tell their own
                 polling = True
+                said = "the system tells no changes here: folders are looked at instead"
+                self._failed(error, said)
             except Exception as error:
-                logger("holdfast.index").exception("folders could not be scanned")
-                self._failed(error)
+                self._failed(error, "folders could not be watched")
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException, said: str) -> None:
+        """Say what went wrong, once for each thing; wait until it is tried again."""
+        if repr(error) != repr(self.error):
+            logger("holdfast.index").warning("%s: %r", said, error, exc_info=error)
         self.error = error
         self._stop.wait(_LATER_SECONDS)
 
@@ -202,7 +206,7 @@ class FolderWatching:
                 self._look(folders)  # also for what changed before it was watched
                 armed = True
             elif changed:
-                self._scan(_named(folders, (path for _, path in changed)))
+                self._scan(_named(folders, (path for _, path in changed)) or folders)
             if changed or now - asked_at >= _FOLDERS_SECONDS:
                 asked_at = now
                 if self._folders() != folders or _there(folders) != there:
@@ -214,6 +218,7 @@ class FolderWatching:
         self._scan(folders)
 
     def _scan(self, folders: Iterable[str]) -> None:
+        failed: Exception | None = None
         for folder in folders:
             if self.stopped:
                 return
@@ -221,11 +226,20 @@ class FolderWatching:
                 report = scan(
                     self._core, self._terms, folder, stopped=self._stop.is_set
                 )
+            except Closed:
+                raise
             except NotFound:  # it was removed from the index
                 continue
-            self.error = None
+            except Exception as error:
+                failed = error  # and the other folders are scanned all the same
+                continue
             if report.changed:
                 self._tell(report)
+        if failed is None:
+            self.error = None
+            return
+        self._failed(failed, "folders could not be scanned")
+        self._looked_at = -math.inf  # look at everything as soon as it may go well
 
     def _tell(self, report: ScanReport) -> None:
         with self._news:
@@ -238,7 +252,8 @@ class FolderWatching:
             self._news.notify_all()
             wakers = tuple(self._wakers)
         for wake in wakers:
-            wake()
+            with suppress(RuntimeError):  # its event loop was closed
+                wake()
 
 
 def _there(folders: Iterable[str]) -> dict[str, tuple[int, int]]:

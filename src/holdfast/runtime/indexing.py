@@ -45,6 +45,23 @@ class StoreIndex(Index):
         core, terms = indexing_of(self._target._core, self._target._terms, "scan")  # noqa: SLF001
         return scan(core, terms, path_of(path, core), thorough=thorough)
 
+    def remove_folder(self, path: str | PathLike[str]) -> bool:
+        """Leave a folder and its compositions out; True only if it was in the index.
+
+        Its files stay as they are. Its compositions go some hundred at a time, so that
+        no writer waits long; within a transaction they go all at once.
+        """
+        from holdfast.runtime.scanning import empty  # noqa: PLC0415  # loads slowly
+
+        core, terms = indexing_of(
+            self._target._core,  # noqa: SLF001
+            self._target._terms,  # noqa: SLF001
+            "remove_folder",
+        )
+        empty(core, terms, folder_of(path, "path", core.limits))
+        operation = Index.operations()["remove_folder"]
+        return bool(self._target.perform(Index, operation, (path,), {}))
+
     def watch(self, *, every_seconds: float = LOOK_SECONDS) -> "FolderWatching":
         """Scan now, and then whatever changes, until it is stopped or the store closed.
 

@@ -20,12 +20,14 @@ import msgspec
 from holdfast.engine import Terms, Transaction
 from holdfast.errors import NotFound, TooLarge
 from holdfast.kinds.index_rows import (
+    DROPPED_AT_ONCE,
     FilePut,
     FileRow,
     FolderChanges,
     FolderRow,
     FolderRows,
     Known,
+    emptied,
     every_folder,
     known_page,
     whole_page,
@@ -42,7 +44,6 @@ _CHARACTERS_AT_ONCE = 2_000_000
 _ROUNDS = 3
 """So often a folder is looked through, where others keep changing the same rows."""
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR}
-_UNKNOWN = FileRow()
 
 
 class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,8 +78,8 @@ def scan(
 ) -> ScanReport:
     """Look through every folder of an owner, or one of them.
 
-    Raises `NotFound` (a folder that is not in the index), `TooLarge`, `Refused` (YAML
-    without PyYAML).
+    Raises `NotFound` (a folder that is not in the index), `Refused` (YAML without
+    PyYAML), `OSError` (this process has too many files open).
     """
     began = time.monotonic()
     store = _Store(core, terms)
@@ -96,6 +97,14 @@ def scan(
         **msgspec.structs.asdict(total),
         seconds=time.monotonic() - began,
     )
+
+
+def empty(core: "Core", terms: Terms, path: str) -> None:
+    """Leave a folder's compositions out, some hundred in a transaction."""
+    gone = DROPPED_AT_ONCE
+    while gone == DROPPED_AT_ONCE:
+        unit = core.unit(lambda tx: emptied(tx, terms.owner, path), terms)
+        gone = core.engine.write(unit)
 
 
 class _Counts(msgspec.Struct):
@@ -184,12 +193,11 @@ class _Scan:
         try:
             changed = self._changed(walk, known, seen, counts)
         except TooLarge as error:
-            return str(error)
+            return _as_known(known, counts, str(error))
         except OSError as error:
             problem = f"cannot be looked through: {error.strerror}"
             if error.errno not in _NOT_THERE:
-                counts.files = counts.unchanged = len(known.rows)
-                return problem
+                return _as_known(known, counts, problem)
             changed, seen = [], set()
         if any(not found.file.lower().endswith(".json") for found in changed):
             loader()
@@ -213,22 +221,22 @@ class _Scan:
     ) -> list[Found]:
         """The files that look otherwise than they are known."""
         changed = []
-        stamps = {} if self._thorough else known.stamps
-        rows = known.rows
+        looks = known.looks
         for found in walk:
             path = found.path
-            seen.add(path)
-            if found.flaw is None:
-                if stamps.get(path) != found.stamp:
-                    changed.append(found)
-                    continue
-            elif rows.get(path, _UNKNOWN).problem != found.flaw.what:
-                changed.append(found)
+            if path in seen:  # another's, whose name cannot be shown as it is
                 continue
-            counts.unchanged += 1
-            if rows[path].problem is not None:
-                counts.broken += 1
+            seen.add(path)
+            if found.flaw is not None:
+                same = known.row(path).problem == found.flaw.what
+            else:
+                same = not self._thorough and looks(path) == found.stamp
+            if not same:
+                changed.append(found)
         counts.files = len(seen)
+        counts.unchanged = len(seen) - len(changed)
+        unchanged = seen.difference(found.path for found in changed)
+        counts.broken = len(known.broken & unchanged)
         return changed
 
     def _take(self, changed: Sequence[Found], known: Known, counts: _Counts) -> None:
@@ -251,7 +259,7 @@ class _Scan:
         for found in changed:
             if self._stopped():
                 return
-            row = known.rows.get(found.path, _UNKNOWN)
+            row = known.row(found.path)
             try:
                 read = read_file(found, row.digest, limits, time.time_ns())
             except FileNotFoundError:  # since it was found
@@ -260,15 +268,15 @@ class _Scan:
             same = _same(read, row)
             if read.flaw is not None or (same and row.problem is not None):
                 counts.broken += 1
-            if same and known.stamps.get(found.path) == read.stamp:
+            if same and known.looks(found.path) == read.stamp:
                 counts.unchanged += 1
                 continue
             yield _put(read, row, same=same)
 
     def _drop(self, known: Known, seen: set[str], unknown: Sequence[str]) -> None:
         gone = [
-            (path, row.revision)
-            for path, row in known.rows.items()
+            (path, revision)
+            for path, revision in known.revisions.items()
             if path not in seen and not path.startswith(tuple(unknown))
         ]
         for start in range(0, len(gone), _FILES_AT_ONCE):
@@ -279,6 +287,13 @@ class _Scan:
                 partial(FolderRows.drop, files=some), self._folder
             )
             self._changes.removed += dropped
+
+
+def _as_known(known: Known, counts: _Counts, problem: str) -> str:
+    """What was known of a folder stays, which could not be looked through."""
+    counts.files = counts.unchanged = len(known.revisions)
+    counts.broken = len(known.broken)
+    return problem
 
 
 def _same(read: Reading, row: FileRow) -> bool:
@@ -309,7 +324,7 @@ def _batched(puts: Iterator[FilePut]) -> Iterator[list[FilePut]]:
     size = 0
     for put in puts:
         some.append(put)
-        size += len(put.draft.content.text) if put.draft is not None else 0
+        size += len(put.draft.content) if put.draft is not None else 0
         if len(some) == _FILES_AT_ONCE or size >= _CHARACTERS_AT_ONCE:
             yield some
             some, size = [], 0

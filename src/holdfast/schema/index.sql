@@ -8,7 +8,6 @@ create table composition_folder (
     type text,
     problem text,
     added_at integer not null,
-    changed_at integer,
     primary key (owner, folder)
 ) strict, without rowid;
 create unique index composition_folder_path on composition_folder (owner, path);
@@ -202,25 +201,12 @@ update composition_folder set type = :type where owner = :owner and folder = :fo
 
 -- composition_folder_note --
 -- Say what came of looking through a folder.
-update composition_folder set problem = :problem,
-    changed_at = coalesce(:changed_at, changed_at)
+update composition_folder set problem = :problem
 where owner = :owner and folder = :folder
 
 -- composition_folder_drop --
 -- Have a folder in the index no more.
 delete from composition_folder where owner = :owner and folder = :folder
-
--- composition_folder_files --
--- Leave out the files of a folder.
-delete from composition_file where owner = :owner and folder = :folder
-
--- composition_folder_compositions --
--- Leave out the compositions of a folder.
-delete from composition where owner = :owner and folder = :folder
-
--- composition_folder_links --
--- Leave out by what the compositions of a folder were found.
-delete from composition_link where owner = :owner and folder = :folder
 
 -- composition_folder_stale --
 -- Have every file of a folder read again by the next scan.
@@ -229,18 +215,19 @@ where owner = :owner and folder = :folder
 
 -- composition_seen --
 -- What is known of a folder's files, after a path.
-select f.path, f.size_bytes, f.modified_ns, f.changed_ns, f.inode, f.revision, f.reader,
+select f.path, f.size_bytes, f.modified_ns, f.changed_ns, f.inode, f.reader, f.revision,
     f.digest, f.problem
 from composition_file f
 where f.owner = :owner and f.folder = :folder and f.path > :after
 order by f.path limit :limit
 
--- composition_file_at --
--- Which revision a file's row has, and what is found by it.
-select f.revision, c.name, c.place, c.type, c.tags, c.needs, f.named
+-- composition_files_at --
+-- Which revisions the rows of some files have, and what is found by them.
+select f.path, f.revision, f.named, c.name, c.place, c.type, c.tags, c.needs
 from composition_file f
 left join composition c on c.owner = f.owner and c.folder = f.folder and c.path = f.path
-where f.owner = :owner and f.folder = :folder and f.path = :path
+where f.owner = :owner and f.folder = :folder
+    and f.path in (select value from json_each(:paths))
 
 -- composition_file_put --
 -- Say how a file was read.
