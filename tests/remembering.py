@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import holdfast
 from driving import Driven
+from holdfast.runtime.checkpoints import keeper as keepers
 
 
 class Memory:
@@ -38,6 +39,11 @@ def taken_in(target, value, name="queue", reason="manual", **options):
     with holdfast.open(target, **options) as store:
         Memory(value).take_part(store, name)
         store.checkpoints.take(reason)
+
+
+def hurry(monkeypatch):
+    """Have processes that begin from here on look often whether they are asked."""
+    monkeypatch.setattr(keepers, "_LOOK_SECONDS", 0.01)
 
 
 def statuses(store):

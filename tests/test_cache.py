@@ -298,6 +298,85 @@ def test_a_coroutine_is_not_kept_by_who_cannot_await_it(cache):
     assert len(cache) == 0
 
 
+class Amid:
+    """A lock before which something is done, once, by whoever takes it next."""
+
+    def __init__(self, mutex, work):
+        self._mutex, self._work = mutex, [work]
+
+    def __enter__(self):
+        if self._work:
+            self._work.pop()()
+        return self._mutex.__enter__()
+
+    def __exit__(self, *error):
+        return self._mutex.__exit__(*error)
+
+
+def test_a_value_that_comes_while_somebody_asks_is_not_past_its_time(cache, clock):
+    make = Making(held=True)
+    maker = threading.Thread(target=cache.get, args=("a", make))
+    maker.start()
+    make.begun.wait()
+
+    def land():
+        clock.advance(1)
+        make.go.set()
+        maker.join()
+
+    cache._mutex, mutex = Amid(cache._mutex, land), cache._mutex
+    try:
+        assert cache.get("a", never) == "made"
+    finally:
+        cache._mutex = mutex
+    assert cache.stats().expired == 0
+
+
+def test_who_may_not_make_it_leaves_that_to_one_who_waits(cache, pool, monkeypatch):
+    """A making that asks for its own key is refused, and nobody else is."""
+    refuse, waiting = Flight.refuse_within, []
+
+    def late(flight, around):
+        if around and not waiting:
+            waiting.append(pool.submit(cache.get, "a", lambda: "of one who waits"))
+            until(lambda: cache.stats().waits == 1)
+        refuse(flight, around)
+
+    def make():
+        cache.drop("a")
+        return cache.get("a", never)
+
+    monkeypatch.setattr(Flight, "refuse_within", late)
+    with pytest.raises(errors.Refused, match="'a' itself"):
+        cache.get("a", make)
+    assert waiting[0].result(PATIENCE_SECONDS) == "of one who waits"
+
+
+def test_who_is_interrupted_while_others_are_woken_leaves_none_asleep(cache, pool):
+    make = Making(held=True)
+    maker = pool.submit(cache.get, "a", make)
+    make.begun.wait()
+    asked = [pool.submit(cache.get, "a", never) for _ in range(3)]
+    until(lambda: len(cache._flights["a"]._waiters) == 3)
+    first = next(iter(cache._flights["a"]._waiters))
+    cache._flights["a"]._waiters = {Interrupting(): None} | cache._flights["a"]._waiters
+    make.go.set()
+    assert isinstance(maker.exception(PATIENCE_SECONDS), KeyboardInterrupt)
+    assert [one.result(PATIENCE_SECONDS) for one in asked] == ["made"] * 3
+    assert first.wait(0)
+
+
+class Interrupting:
+    """Who is woken amid a signal, the first time."""
+
+    def __init__(self):
+        self._errors = [KeyboardInterrupt()]
+
+    def wake(self):
+        if self._errors:
+            raise self._errors.pop()
+
+
 # On event loops.
 
 
@@ -380,6 +459,43 @@ def test_who_is_cancelled_leaves_the_making_to_one_who_waits(cache):
         assert found[2:] == ["second"] * 2
 
     asyncio.run(work())
+
+
+def test_threads_and_tasks_take_over_from_a_task_that_is_cancelled(cache, pool):
+    """Whoever of them it is, one makes it, once, and all have that."""
+    second = Making("second")
+
+    async def ask():
+        return await cache.aget("a", lambda: asyncio.to_thread(second))
+
+    async def work():
+        maker = asyncio.create_task(cache.aget("a", asyncio.Event().wait))
+        await auntil(lambda: cache.stats().misses == 1)
+        others = [pool.submit(cache.get, "a", second) for _ in range(3)]
+        others += [pool.submit(asyncio.run, ask()) for _ in range(3)]
+        tasks = [asyncio.create_task(ask()) for _ in range(3)]
+        await auntil(lambda: cache.stats().waits == 9)
+        maker.cancel()
+        found = await asyncio.gather(*tasks, *map(asyncio.wrap_future, others))
+        assert found == ["second"] * 9
+        assert maker.cancelled()
+
+    asyncio.run(work())
+    assert (second.count, cache._flights) == (1, {})
+
+
+def test_a_task_that_is_lost_with_its_loop_leaves_it_to_one_who_waits(cache, pool):
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # it says that a task was lost
+    task = loop.create_task(cache.aget("a", asyncio.Event().wait))
+    loop.run_until_complete(asyncio.sleep(0))
+    assert cache.stats().misses == 1
+    asked = pool.submit(cache.get, "a", lambda: "second")
+    until(lambda: cache.stats().waits == 1)
+    loop.close()
+    del loop, task
+    gc.collect()
+    assert asked.result(PATIENCE_SECONDS) == "second"
 
 
 def test_a_task_waits_no_longer_than_it_says(cache, pool):

@@ -10,9 +10,10 @@ from conftest import place_on
 from driving import Driven
 from holdfast import errors
 from holdfast.engine import Terms
+from holdfast.kinds.toolsets import Toolsets
 from holdfast.runtime.cache.toolsets import making_of, memory_of
 from killing import Worker
-from test_cache import Making, until
+from test_cache import Making, never, until
 
 HOUR = 3_600.0
 TOOLS = [
@@ -133,12 +134,13 @@ def test_no_tools_are_tools_too(store):
         ([{"name": "a", "x": {1}}], "cannot be carried by JSON"),
     ],
 )
-def test_what_describes_no_tools_is_refused(store, tools, words):
-    with pytest.raises(errors.BadInput, match=words):
-        store.toolsets.put("ada", "c", tools)
-    with pytest.raises(errors.BadInput, match=words):
-        store.toolsets.handshake("ada", "c", lambda: tools)
-    assert len(store.toolsets.list()) == 0
+def test_what_describes_no_tools_is_refused(tools, words):
+    with holdfast.open(":memory:") as store:
+        with pytest.raises(errors.BadInput, match=words):
+            store.toolsets.put("ada", "c", tools)
+        with pytest.raises(errors.BadInput, match=words):
+            store.toolsets.handshake("ada", "c", lambda: tools)
+        assert len(store.toolsets.list()) == 0
 
 
 # The session of the conversation.
@@ -173,9 +175,14 @@ def test_a_session_that_was_deleted_is_told_again(store):
 
 
 def test_a_session_that_comes_after_it_was_told_is_no_reason_to_tell_again(store):
-    store.toolsets.put("ada", "c", TOOLS)
-    assert shakes(store)
-    store.sessions.create(id="c")
+    for conversation in "bc":
+        store.toolsets.put("ada", conversation, TOOLS)
+        assert shakes(store, conversation=conversation)
+        store.sessions.create(id=conversation)
+    store.sessions.append("b", "user", "hello")
+    store.sessions.clear("b")  # before anyone asked again
+    assert shakes(store, conversation="b")
+    assert not shakes(store, conversation="b")
     store.sessions.append("c", "user", "hello")
     assert not shakes(store)
     store.sessions.clear("c")
@@ -262,14 +269,59 @@ def test_descriptions_are_in_memory_for_two_hours(store, clock):
     target = store._target if isinstance(store, Driven) else store
     store.toolsets.put("ada", "c", TOOLS)
     first = store.toolsets.get("ada", "c")
-    assert store.toolsets.get("ada", "c") is first
+    read = memory_of(target).stats
+    assert (store.toolsets.get("ada", "c"), read().misses) == (first, 1)
     clock.advance(2 * HOUR - 1)
-    assert store.toolsets.get("ada", "c") is first
+    assert (store.toolsets.get("ada", "c"), read().misses) == (first, 1)
     clock.advance(1)
-    assert store.toolsets.get("ada", "c") is not first
+    assert (store.toolsets.get("ada", "c"), read().misses) == (first, 2)
     store.toolsets.put("ada", "c", TOOLS[:1])
     assert store.toolsets.get("ada", "c").names == ("look",)
-    assert memory_of(target).stats().misses == 3
+    assert read().misses == 3
+    store.toolsets.put("ada", "c", TOOLS[::-1])  # what was there, in another order
+    assert store.toolsets.get("ada", "c").tools == tuple(TOOLS[::-1])
+
+
+def test_what_a_caller_does_with_tools_is_nobody_elses(store):
+    put = store.toolsets.put("ada", "c", TOOLS)
+    for _ in range(2):
+        found = store.toolsets.get("ada", "c")
+        assert found.tools == put.tools == tuple(TOOLS)
+        found.tools[0]["strict"] = True
+
+
+def test_tools_that_were_changed_while_they_were_read_are_not_taken_for_the_old(
+    store, clock
+):
+    target = store._target if isinstance(store, Driven) else store
+    other = target.sync if isinstance(store, Driven) else store
+    store.toolsets.put("ada", "c", TOOLS)
+
+    class Late:
+        """The memory, into which somebody puts something before it is asked."""
+
+        def __init__(self, memory):
+            self._memory, self.drop = memory, memory.drop
+
+        def change(self):
+            clock.advance(1)
+            other.toolsets.put("ada", "c", TOOLS[:1])
+
+        def get(self, key, make):
+            self.change()
+            return self._memory.get(key, make)
+
+        async def aget(self, key, make):
+            await asyncio.to_thread(self.change)
+            return await self._memory.aget(key, make)
+
+    kept = target._core.kept
+    kept["toolsets"] = Late(memory_of(target))
+    assert store.toolsets.get("ada", "c").names == ("look",)
+    kept["toolsets"] = kept["toolsets"]._memory
+    clock.advance(1)
+    store.toolsets.put("ada", "c", TOOLS)
+    assert store.toolsets.get("ada", "c").tools == tuple(TOOLS)
 
 
 @pytest.mark.parametrize("engine", ["file", "postgres"])
@@ -313,6 +365,61 @@ def test_a_restart_forgets_nothing(path):
         assert shakes(store, "ada", "d")
         assert store.toolsets.get("ada", "c").tools == tuple(TOOLS)
         assert store.check().problems == ()
+
+
+# Told, and not passed on.
+
+
+def test_who_says_what_they_have_is_told_by_that_alone(store):
+    digest = store.toolsets.put("ada", "c", TOOLS).digest
+    assert not shakes(store, known=digest)  # from elsewhere
+    assert not shakes(store)
+    for known in ("", "another"):
+        assert shakes(store, known=known)
+        assert not shakes(store)
+    assert shakes(store, known=digest, whole=True)
+    store.sessions.create(id="c")
+    store.toolsets.put("ada", "c", [])
+    assert shakes(store, known=digest)
+    for make in (None, never):
+        with pytest.raises(errors.WrongType, match="known: text is wanted"):
+            store.toolsets.handshake("ada", "d", make, known=5)
+
+
+def test_who_says_what_they_have_costs_no_write_once_that_is_known(path):
+    with holdfast.open(path) as store:
+        digest = store.toolsets.put("ada", "c", TOOLS).digest
+        assert shakes(store, known="")
+        with holdfast.open(path, read_only=True) as reader:
+            assert not shakes(reader, known=digest)
+
+
+def test_what_was_told_and_never_passed_on_is_told_to_who_says_so(path):
+    """A process that dies between the handshake and the prompt."""
+
+    def work(say):
+        store = holdfast.open(path)
+        store.sessions.create(id="c")
+        store.toolsets.put("ada", "c", TOOLS)
+        assert shakes(store)
+        store.toolsets.put("bob", "c", TOOLS)
+        with store.transaction() as tx:
+            told = tx.toolsets.handshake("bob", "c")
+            tx.sessions.append("c", "system", told.tools)
+            say("told")
+            threading.Event().wait()
+
+    worker = Worker(work)
+    try:
+        worker.wait_for(1)
+        worker.kill()
+    finally:
+        worker.close()
+    with holdfast.open(path) as store:
+        assert shakes(store, "bob")  # it was told with what is not there either
+        assert list(store.sessions.history("c")) == []
+        assert not shakes(store)
+        assert store.toolsets.handshake("ada", "c", known="").tools == tuple(TOOLS)
 
 
 def test_killed_amid_puts_every_set_is_whole(path):
@@ -390,6 +497,36 @@ def test_what_cannot_be_made_is_told_and_tried_again(store):
     with pytest.raises(OSError, match="away"):
         store.toolsets.handshake("ada", "c", Making(OSError("away")))
     assert shakes(store, make=lambda: TOOLS)
+
+
+def test_what_is_cleared_amid_a_call_is_not_there(tmp_path, monkeypatch):
+    """On a server, where `clear` locks none: as if it had come before, or after."""
+    there = Toolsets._there
+    with (
+        place_on("postgres", tmp_path) as place,
+        holdfast.open(place) as store,
+        holdfast.open(place) as other,
+    ):
+
+        def amid(kind, agent, conversation):
+            found = there(kind, agent, conversation)
+            assert other.toolsets.clear() == 1
+            return found
+
+        make = Making(TOOLS)
+        store.toolsets.handshake("ada", "c", make)
+        with monkeypatch.context() as patch:
+            patch.setattr(Toolsets, "_there", amid)
+            put = store.toolsets.put("ada", "c", TOOLS[:1])
+        assert put.tools == tuple(TOOLS[:1])
+        assert len(store.toolsets.list()) == 0
+        store.toolsets.put("ada", "c", TOOLS)
+        with monkeypatch.context() as patch:
+            patch.setattr(Toolsets, "_there", amid)
+            with pytest.raises(errors.NotFound, match="ada/c"):
+                store.run(lambda tx: tx.toolsets.handshake("ada", "c"))
+        assert shakes(store, make=make)
+        assert make.count == 2
 
 
 def test_a_making_that_asks_for_itself_is_refused(path):

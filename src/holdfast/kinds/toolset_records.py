@@ -7,11 +7,13 @@ Always holds: the same tools in another order have the same digest.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from holdfast import codec, edges
 from holdfast.clock import to_datetime
@@ -21,6 +23,8 @@ from holdfast.errors import WrongType
 from holdfast.limits import Limits
 
 _DIGEST_CHARACTERS = 32
+_FIRST = 1
+"""The position of a session's first message, where it was never cleared."""
 
 
 class Toolset(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,17 +73,23 @@ class Kept(msgspec.Struct, frozen=True):
     session: tuple[int | None, int | None]
     seen_at: int
 
-    @property
-    def is_known(self) -> bool:
-        """Whether who asks has it: all of it was given, and is in the session still."""
-        return self.given == self.toolset.digest and (
-            self.then in {self.session, (None, None)}
+    def is_had(self, known: str | None) -> bool:
+        """Whether who asks has it: by the digest that they know, or by what was given.
+
+        What was given before there was a session is in one that was never cleared.
+        """
+        if known is not None:
+            return known == self.toolset.digest
+        if self.given != self.toolset.digest:
+            return False
+        return self.then == self.session or (
+            self.then == (None, None) and self.session[1] == _FIRST
         )
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is known, and nothing is to be written down about that."""
-        return self.is_known and self.then == self.session
+        """Whether nothing is to be written down of its having been given."""
+        return self.given == self.toolset.digest and self.then == self.session
 
 
 def _tools(value: object, name: str, limits: Limits) -> ToolsDraft:
@@ -90,9 +100,10 @@ def _tools(value: object, name: str, limits: Limits) -> ToolsDraft:
     document = edges.document_of(list(value), name, limits)
     tools: list[Any] = document.value
     names = tuple(_name_of(tool, f"{name}[{i}]") for i, tool in enumerate(tools))
-    if twice := {one for one in names if names.count(one) > 1}:
+    if len(set(names)) < len(names):
+        ((twice, _),) = Counter(names).most_common(1)
         raise WrongType(
-            f"{name}: two of them are called {min(twice)!r}, and nobody could say "
+            f"{name}: two of them are called {twice!r}, and nobody could say "
             "which is meant; nothing was written"
         )
     return ToolsDraft(document.text, tuple(tools), names, _digest(tools, names))
@@ -124,6 +135,42 @@ def _digest(tools: list[Any], names: tuple[str, ...]) -> str:
 
 def _first(pair: tuple[str, Any]) -> str:
     return pair[0]
+
+
+def put_of(
+    draft: ToolsDraft,
+    there: Kept | None,
+    owner: str,
+    whose: tuple[str, str],
+    now: int,
+) -> Toolset:
+    """What a toolset is once it was put where this was there; in the order kept."""
+    at = to_datetime(now)
+    changed, names = at, draft.names
+    if there is not None and there.toolset.digest == draft.digest:
+        changed, names = there.toolset.updated_at, there.toolset.names
+    tools = dict(zip(draft.names, codec.decode(draft.text), strict=True))
+    return Toolset(
+        agent=whose[0],
+        conversation=whose[1],
+        owner=owner,
+        digest=draft.digest,
+        names=names,
+        tools=tuple(tools[name] for name in names),
+        created_at=at if there is None else there.toolset.created_at,
+        updated_at=changed,
+        seen_at=at,
+    )
+
+
+def version_of(toolset: Toolset) -> tuple[str, datetime]:
+    """What tells it from what was put before, and from what is put after."""
+    return toolset.digest, toolset.updated_at
+
+
+def with_tools(toolset: Toolset, text: str) -> Toolset:
+    """A toolset with its tools, which nobody else has in hand."""
+    return replace(toolset, tools=tuple(codec.decode(text)))
 
 
 def kept_of(row: Row) -> Kept:

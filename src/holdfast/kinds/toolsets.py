@@ -8,16 +8,22 @@ Always holds: a handshake is thin only where these very tools were given as a wh
 before, in the session as it is: one that was cleared or deleted has them given again.
 """
 
-from msgspec.structs import replace
-
 from holdfast import codec
 from holdfast.clock import to_us
 from holdfast.contract import Kind, operation, query
-from holdfast.edges import Id, PageSize
+from holdfast.edges import Id, PageSize, Text
 from holdfast.engine import Table
 from holdfast.errors import NotFound
 from holdfast.guarantees import Promise
-from holdfast.kinds.toolset_records import Kept, ToolList, ToolsDraft, Toolset, kept_of
+from holdfast.kinds.toolset_records import (
+    Kept,
+    ToolList,
+    ToolsDraft,
+    Toolset,
+    kept_of,
+    put_of,
+    with_tools,
+)
 from holdfast.page import Page, cursor_of, place_of
 
 KEPT_SECONDS = 24 * 3_600.0
@@ -57,32 +63,41 @@ class Toolsets(Kind):
             self._put("toolset_see", agent, conversation, now=self.tx.now)
         else:
             self._put("toolset_change", agent, conversation, now=self.tx.now, **values)
-        return self._whole(self._kept(agent, conversation))
+        return put_of(draft, there, self.owner, (agent, conversation), self.tx.now)
 
     @query
     def get(self, agent: Id, conversation: Id) -> Toolset:
         """The tools of an agent in a conversation, all of them. Raises `NotFound`."""
-        return self._whole(self._kept(agent, conversation))
+        return with_tools(*self.described(agent, conversation))
 
     @operation
-    def handshake(self, agent: Id, conversation: Id, *, whole: bool = False) -> Toolset:
+    def handshake(
+        self,
+        agent: Id,
+        conversation: Id,
+        *,
+        known: Text | None = None,
+        whole: bool = False,
+    ) -> Toolset:
         """What to tell an agent of its tools now: all of them, or their names alone.
 
         All of them the first time, after they have changed, after the session of that
         id was cleared or deleted, and with `whole`; their names and digest after that.
-        Raises `NotFound`.
+        With `known`, the digest of what the asker has, it is that alone that counts:
+        all of them where they are others ("" for nothing). Raises `NotFound`.
         """
         self._lock(agent, conversation)
-        kept = self._kept(agent, conversation)
-        if not kept.is_settled or whole:
+        kept = self.kept(agent, conversation)
+        is_thin = kept.is_had(known) and not whole
+        if not (is_thin and kept.is_settled):
             session, first = kept.session
             said = {"given": kept.toolset.digest, "session": session, "first": first}
             self._put("toolset_give", agent, conversation, now=self.tx.now, **said)
         elif self.tx.now - kept.seen_at >= SEEN_SECONDS * 1_000_000:
             self._put("toolset_see", agent, conversation, now=self.tx.now)
-        if kept.is_known and not whole:
+        if is_thin:
             return kept.toolset
-        return self._whole(kept)
+        return with_tools(kept.toolset, self._text(agent, conversation))
 
     @query
     def list(
@@ -125,9 +140,10 @@ class Toolsets(Kind):
         values = {"owner": self.owner, "agent": agent, "limit": limit}
         return self.tx.run("toolset_clear", **values)
 
-    def known(self, agent: str, conversation: str) -> Kept:
-        """How a toolset stands, without its tools. Raises `NotFound`."""
-        return self._kept(agent, conversation)
+    def described(self, agent: str, conversation: str) -> tuple[Toolset, str]:
+        """A toolset, and its tools as JSON text. Raises `NotFound`."""
+        found = self.kept(agent, conversation).toolset
+        return found, self._text(agent, conversation)
 
     def usage(self) -> dict[str, tuple[int, int]]:
         """How many toolsets the owner has, and the bytes of their tools."""
@@ -160,7 +176,8 @@ class Toolsets(Kind):
         found = None if row is None else kept_of(row)
         return None if found is None or found.seen_at <= self._since else found
 
-    def _kept(self, agent: str, conversation: str) -> Kept:
+    def kept(self, agent: str, conversation: str) -> Kept:
+        """How a toolset stands, without its tools. Raises `NotFound`."""
         found = self._there(agent, conversation)
         if found is None:
             raise self.not_found(f"{agent}/{conversation}")
@@ -172,14 +189,10 @@ class Toolsets(Kind):
         where = {"owner": self.owner, "agent": agent, "conversation": conversation}
         self.tx.put(statement, **where, **values)
 
-    def _whole(self, kept: Kept) -> Toolset:
-        """A toolset with its tools."""
-        found = kept.toolset
+    def _text(self, agent: str, conversation: str) -> str:
         row = self.tx.one(
-            "toolset_tools",
-            owner=self.owner,
-            agent=found.agent,
-            conversation=found.conversation,
+            "toolset_tools", owner=self.owner, agent=agent, conversation=conversation
         )
-        assert row is not None
-        return replace(found, tools=tuple(codec.decode(row[0])))
+        if row is None:  # `clear`, which locks none, was quicker
+            raise self.not_found(f"{agent}/{conversation}")
+        return str(row[0])

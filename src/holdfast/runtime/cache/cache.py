@@ -2,32 +2,32 @@
 
 Answers for: what users hold: a value by its key, made by one caller while the others
 wait; letting go of values; what was counted.
-Leaves to others: who waits how (`flights`), what becomes of a value (`keeping`), which
-of them stay (`shelf`), what changes outdate (`topics`, `news`).
+Leaves to others: who makes a value, and who waits (`making`, `flights`), what becomes
+of one (`keeping`), which of them stay (`shelf`), what changes outdate (`topics`,
+`news`).
 Always holds: no value is given past its time, nor one that a commit had outdated which
 this process made, or was told of, before it was asked for; an error is not kept.
 """
 
-import inspect
 import os
 import weakref
 from collections.abc import Awaitable, Callable, Hashable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from holdfast import edges
 from holdfast.clock import Clock, SystemClock
-from holdfast.errors import WrongType
+from holdfast.errors import Refused, WrongType
 from holdfast.journal import refuse_past
 from holdfast.limits import Limits
 from holdfast.patience import Patience
-from holdfast.runtime.cache.flights import Flight, making
-from holdfast.runtime.cache.keeping import Keeping, all_of
-from holdfast.runtime.cache.news import Dependent, news_of
-from holdfast.runtime.cache.shelf import Entry
-from holdfast.runtime.cache.topics import InvalidatedBy, Wanted
+from holdfast.runtime.cache.dependents import Dependent
+from holdfast.runtime.cache.keeping import all_of
+from holdfast.runtime.cache.making import Making
+from holdfast.runtime.cache.news import news_of
+from holdfast.runtime.cache.topics import InvalidatedBy
 
 if TYPE_CHECKING:
     from holdfast.astore import AsyncStore
@@ -67,7 +67,7 @@ class CacheStats(msgspec.Struct, frozen=True):
         return self.hits / calls if calls else 0.0
 
 
-class Cache(Keeping[V]):
+class Cache(Making[V]):
     """Values by their keys, each made once by whoever asks first.
 
     `Cache()` knows of time and size alone. `Cache(store, invalidated_by=…)` follows the
@@ -101,8 +101,6 @@ class Cache(Keeping[V]):
             raise WrongType("size: there must be room for one value at least")
         clock = clock or (SystemClock() if core is None else core.clock)
         super().__init__(size, lasts_us, clock)
-        self._owner = ""
-        self._of: Callable[[Any], Wanted] | None = None
         self._core: Core | None = None
         self._follow(store, invalidated_by)
         _living.add(self)
@@ -129,7 +127,7 @@ class Cache(Keeping[V]):
         if news is not None:
             if self._watching or self._is_inside():
                 self._refuse_inside()
-            if news.seen is not news.log.newest:
+            if news.seen < news.log.newest:
                 news.look()
         entry = self._entries.get(key)
         if entry is not None and entry.since <= self._now() < entry.until:
@@ -153,7 +151,7 @@ class Cache(Keeping[V]):
         if news is not None:
             if self._watching or self._is_inside():
                 self._refuse_inside()
-            if news.seen is not news.log.newest:
+            if news.seen < news.log.newest:
                 await news.alook()
         entry = self._entries.get(key)
         if entry is not None and entry.since <= self._now() < entry.until:
@@ -197,8 +195,8 @@ class Cache(Keeping[V]):
             closed, self._closed = self._closed, True
         self.clear()
         if self._news is not None and not closed:
-            self._news.leave(self._everything)
-            self._news.neglect()
+            self._news.dependents.leave(self._everything)
+            self._news.neglect(self._everything)
 
     def __del__(self) -> None:
         if getattr(self, "_news", None) is not None:
@@ -218,85 +216,13 @@ class Cache(Keeping[V]):
     ) -> None:
         self.close()
 
-    # Finding, making, keeping.
-
     def _refuse_inside(self) -> None:
         """Raises `Refused` inside a transaction, whose own changes it cannot know."""
         assert self._core is not None
-        self._core.refuse_inside("a cache of the store")
+        self._core.refuse_inside("Cache.get")
 
     def _patience(self, timeout_seconds: float | None) -> Patience:
         return Patience(edges.wait_of(timeout_seconds, "timeout_seconds", self._limits))
-
-    def _asked(self, key: Hashable, make: Callable[[], V], patience: Patience) -> V:
-        """The value of a key that is not there: made here, or waited for."""
-        while True:
-            flight = Flight(self._flights, key)
-            try:
-                ahead = self._begun(key, flight)
-                if isinstance(ahead, Entry):
-                    return ahead.value
-                if ahead is None:
-                    return self._made(flight, make)
-            except BaseException:
-                self._left(flight)
-                raise
-            ahead.wait(patience)
-            if not ahead.left:
-                return cast("V", ahead.outcome())
-            if self._news is not None:
-                self._news.look()
-
-    async def _aasked(
-        self, key: Hashable, make: Callable[[], V | Awaitable[V]], patience: Patience
-    ) -> V:
-        """As `_asked`, awaited."""
-        while True:
-            flight = Flight(self._flights, key)
-            try:
-                ahead = self._begun(key, flight)
-                if isinstance(ahead, Entry):
-                    return ahead.value
-                if ahead is None:
-                    return await self._amade(flight, make)
-            except BaseException:
-                self._left(flight)
-                raise
-            await ahead.await_end(patience)
-            if not ahead.left:
-                return cast("V", ahead.outcome())
-            if self._news is not None:
-                await self._news.alook()
-
-    def _made(self, flight: Flight, make: Callable[[], V]) -> V:
-        """Make a value, and keep it; end the flight in whichever way it ends."""
-        try:
-            with making(flight):
-                if self._news is not None and (wanted := self._wanted(flight.key)):
-                    owner = self._whose(flight.key)
-                    self._depend(flight, self._news.look_for(wanted, owner))
-                value = make()
-                _refuse_awaitable(value)
-        except Exception as error:
-            self._failed(flight, error)
-            raise
-        self._landed(flight, value)
-        return value
-
-    async def _amade(self, flight: Flight, make: Callable[[], V | Awaitable[V]]) -> V:
-        """As `_made`, awaited."""
-        try:
-            with making(flight):
-                if self._news is not None and (wanted := self._wanted(flight.key)):
-                    owner = self._whose(flight.key)
-                    self._depend(flight, await self._news.alook_for(wanted, owner))
-                made = make()
-                value = cast("V", await made if inspect.isawaitable(made) else made)
-        except Exception as error:
-            self._failed(flight, error)
-            raise
-        self._landed(flight, value)
-        return value
 
     # What outdates values.
 
@@ -316,35 +242,23 @@ class Cache(Keeping[V]):
             self._of = lambda key: news.topics.wanted(said(key))
         elif (wanted := news.topics.wanted(said)).records:
             self._of = lambda _: wanted
-        news.attend()
+        self._everything = Dependent(all_of(weakref.ref(self)))
+        news.attend(self._everything)
         self._core, self._owner, self._news = core, terms.owner, news
         self._is_inside, self._watching = core.engine.inside, core.watching_threads
-        self._everything = Dependent(all_of(weakref.ref(self)))
         if self._of is None:
             keys = frozenset((terms.owner, table) for table in wanted.tables)
-            news.join(self._everything, keys)
-
-    def _wanted(self, key: Hashable) -> Wanted | None:
-        return None if self._of is None else self._of(key)
-
-    def _whose(self, key: Hashable) -> str:
-        """The owner of what outdates a key's value."""
-        return self._owner
+            news.dependents.join(self._everything, keys)
 
 
 def _check_store(store: object) -> None:
-    if store is not None and not hasattr(store, "_core"):
-        raise edges.wrong_type("store", "an open store", store)
-
-
-def _refuse_awaitable(value: object) -> None:
-    """Raises `WrongType` for what only an event loop can make of it."""
-    if inspect.iscoroutine(value):
-        value.close()
-        raise WrongType(
-            "make: it gives a coroutine, which nobody awaits here; nothing was kept: "
-            "use await cache.aget"
-        )
+    """Raises `WrongType` for what is no store of one owner."""
+    try:
+        fine = store is None or hasattr(store, "_core")
+    except Refused:  # across owners there are only lists
+        fine = False
+    if not fine:
+        raise edges.wrong_type("store", "an open store, of one owner,", store)
 
 
 def _disown_all() -> None:

@@ -13,7 +13,7 @@ that made them: so a making that asks for its own key is found through them, too
 import os
 import threading
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from holdfast.runtime.bus.waiting import TaskWaiter, ThreadWaiter, Waiter, renew
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from holdfast.runtime.cache.news import Dependent
+    from holdfast.runtime.cache.dependents import Dependent
 
 _SHOWN_CHARACTERS = 100
 _mutex = threading.RLock()
@@ -61,7 +61,7 @@ class Flight:
         self.waits_for: list[Flight] = []
         """Which flights its making waits for, or goes on within it."""
         self._raised_at: TracebackType | None = None
-        self._waiters: list[Waiter] = []
+        self._waiters: dict[Waiter, None] = {}
 
     def land(self, value: Any) -> None:
         """End it with a value."""
@@ -74,9 +74,10 @@ class Flight:
         self._end()
 
     def leave(self) -> None:
-        """End it with nothing: one of those who wait makes the value."""
-        self.left = True
-        self._end()
+        """End it with nothing, unless it has ended: one of those who wait makes it."""
+        if not self.done:
+            self.left = True
+        self._end()  # again, where whoever ended it was interrupted in that
 
     def outcome(self) -> Any:
         """The value, or the error raised."""
@@ -114,15 +115,14 @@ class Flight:
             if self.done:
                 waiter.wake()
             else:
-                self._waiters.append(waiter)
+                self._waiters[waiter] = None
             if around:
                 around[-1].waits_for.append(self)
         try:
             yield
         finally:
             with _mutex:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+                self._waiters.pop(waiter, None)
                 if around:
                     around[-1].waits_for.remove(self)
 
@@ -184,7 +184,8 @@ def making(flight: Flight) -> Iterator[None]:
     try:
         yield
     finally:
-        _making.reset(token)
+        with suppress(ValueError):  # a task that was lost is closed in another context
+            _making.reset(token)
         if around:
             with _mutex:
                 around[-1].waits_for.remove(flight)

@@ -11,14 +11,17 @@ without a lock: what it does then may ask for others.
 import threading
 import weakref
 from collections.abc import Hashable
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from holdfast.clock import Clock
 from holdfast.errors import Closed
 from holdfast.runtime.bus.waiting import renew
+from holdfast.runtime.cache.dependents import Dependent, Look, Touched
 from holdfast.runtime.cache.flights import Flight
-from holdfast.runtime.cache.news import Dependent, Look, News, Touched
 from holdfast.runtime.cache.shelf import Entry, Shelf
+
+if TYPE_CHECKING:
+    from holdfast.runtime.cache.news import News
 
 V = TypeVar("V")
 
@@ -39,11 +42,10 @@ class Keeping(Generic[V]):
 
     def _begun(self, key: Hashable, flight: Flight) -> Entry[V] | Flight | None:
         """The value, or who makes it already; None if it is for this flight to."""
-        now = self._now()
         with self._mutex:
             if self._closed:
                 raise Closed("this cache was closed: make another one")
-            gone = self._shelf.expire(key, now)
+            gone = self._shelf.expire(key, self._now())
             entry = self._entries.get(key)
             ahead = self._flights.get(key)
             if entry is not None:
@@ -77,13 +79,15 @@ class Keeping(Generic[V]):
         flight.fail(error)
 
     def _left(self, flight: Flight) -> None:
-        """End a flight whose maker was interrupted, if it has not ended yet."""
-        if flight.done:
-            return
-        with self._mutex:
-            if self._flights.get(flight.key) is flight:
-                del self._flights[flight.key]
-        self._forget(flight.dependent)
+        """End a flight whose maker was interrupted, wherever it was by then."""
+        if not flight.done:
+            with self._mutex:
+                if self._flights.get(flight.key) is flight:
+                    del self._flights[flight.key]
+                entry = self._entries.get(flight.key)
+                is_kept = entry is not None and entry.dependent is flight.dependent
+            if not is_kept:
+                self._forget(flight.dependent)
         flight.leave()
 
     def _let_go(self, gone: list[Entry[V]]) -> None:
@@ -93,13 +97,13 @@ class Keeping(Generic[V]):
 
     def _forget(self, dependent: Dependent | None) -> None:
         if dependent is not None and self._news is not None:
-            self._news.leave(dependent)
+            self._news.dependents.leave(dependent)
 
     def _depend(self, flight: Flight, look: Look) -> None:
         """Have a flight, and then its value, outdated by what was looked for."""
         assert self._news is not None
         flight.dependent = Dependent(one_of(weakref.ref(self), flight.key))
-        self._news.join(flight.dependent, look.own, look.reached)
+        self._news.dependents.join(flight.dependent, look.own, look.reached)
 
     def _outdate(self, key: Hashable, dependent: Dependent) -> None:
         """Keep a value no more that is outdated, or is while it is made."""

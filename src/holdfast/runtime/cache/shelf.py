@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
-from holdfast.runtime.cache.news import Dependent
+from holdfast.runtime.cache.dependents import Dependent
 
 V = TypeVar("V")
 _LOOKED_AT = 4

@@ -127,8 +127,8 @@ class Topics:
             of = [table for table in kind.tables if table.journalled]
             if name == kind.name and not of:
                 raise Refused(
-                    f"invalidated_by: {name} are not in the journal, so that nobody "
-                    "would notice their changes; name a kind that is"
+                    f"invalidated_by: {name!r} keeps nothing in the journal, so that "
+                    "nobody would notice its changes; name a kind that does"
                 )
             if name == kind.name or name in {table.name for table in of}:
                 return kind
