@@ -9,6 +9,7 @@ import signal
 import tempfile
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -79,7 +80,9 @@ def pytest_collection_modifyitems(
 ) -> None:
     """Through one face for each engine; with `--oldest`, what old versions can do."""
     if not config.getoption("every_face"):
-        _keep(config, items, [item for item in items if _has_its_turn(item)])
+        pairs = Counter(_apart(item)[0] for item in items)
+        whole = {name for name, count in pairs.items() if count == len(PAIRS)}
+        _keep(config, items, [item for item in items if _has_its_turn(item, whole)])
     if config.getoption("oldest"):
         files = [i for i in items if not set(_words(i)) & {"memory", "postgres"}]
         _keep(config, items, files)
@@ -96,19 +99,26 @@ def _keep(
     items[:] = kept
 
 
-def _has_its_turn(item: pytest.Item) -> bool:
+def _has_its_turn(item: pytest.Item, whole: set[str]) -> bool:
     """Whether this test takes this face on this engine, by its name.
 
     Each takes every engine and both faces, and half of the tests the three pairs that
-    the other half leaves: docs/decisions/0050.
+    the other half leaves: docs/decisions/0050. Who chose some pairs takes all of them.
     """
+    name, pair = _apart(item)
+    if pair is None or name not in whole:
+        return True
+    turn = zlib.crc32(name.encode()) + ENGINES.index(pair[0])
+    return FACES[turn % 2] == pair[1]
+
+
+def _apart(item: pytest.Item) -> tuple[str, tuple[str, str] | None]:
+    """What a test is without its engine and face, and these two, if it has them."""
     callspec = getattr(item, "callspec", None)
     pair = callspec.params.get("store") if callspec else None
     if pair not in PAIRS:
-        return True
-    name = item.nodeid.replace("-".join(pair), "")
-    turn = zlib.crc32(name.encode()) + ENGINES.index(pair[0])
-    return FACES[turn % 2] == pair[1]
+        return item.nodeid, None
+    return item.nodeid.replace("-".join(pair), "", 1), pair
 
 
 def _words(item: pytest.Item) -> list[str]:

@@ -1,6 +1,7 @@
 """A server that is away, full or slow: typed errors in time, and then on as before."""
 
 import asyncio
+import logging
 import socket
 import threading
 import time
@@ -203,6 +204,31 @@ def test_what_a_store_does_by_itself_does_not_keep_who_closes_it(
     store.close()
     assert time.monotonic() - began < SOON_SECONDS
     mortal.start()
+
+
+def test_checkpoints_that_are_due_do_not_keep_who_closes_a_store(
+    mortal: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = holdfast.open(mortal.url(schema="checkpoints"))
+    calls: list[int] = []
+
+    def collect() -> int:
+        calls.append(1)
+        return len(calls)
+
+    store.checkpoints.participant("n", collect)
+    store.checkpoints.take()
+    mortal.stop()
+    store.checkpoints.every(0.01)
+    until(lambda: len(calls) > 1)  # and from here on it waits for the server
+    began = time.monotonic()
+    with caplog.at_level(logging.CRITICAL, "holdfast.checkpoints"):
+        store.close()
+    assert time.monotonic() - began < SOON_SECONDS
+    mortal.start()
+    with holdfast.open(mortal.url(schema="checkpoints")) as again:
+        again.checkpoints.participant("n", lambda: None, lambda data: None)
+        assert again.checkpoints.restore().restored == ("n",)
 
 
 def test_the_impatient_change_nothing_for_how_long_others_wait(

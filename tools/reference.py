@@ -41,6 +41,7 @@ from holdfast.cli import (
     machines,
     migrating,
     searching,
+    state,
     trimming,
     working,
 )
@@ -124,7 +125,9 @@ from holdfast.runtime.observing import StoreObservations
 from holdfast.runtime.processing import Processed
 from holdfast.runtime.replying import Coming, Reply
 from holdfast.runtime.reporting import WorkerReport
-from holdfast.runtime.requests import Queue, Request, Requests
+from holdfast.runtime.request_queue import Queue
+from holdfast.runtime.request_records import Request
+from holdfast.runtime.requests import Requests
 from holdfast.runtime.running import Handle, RunningJob
 from holdfast.runtime.scanning import ScanReport
 from holdfast.runtime.stating import Section, StoreState
@@ -251,6 +254,7 @@ COMMANDS = {
     "worker": working.worker,
     **jobs.COMMANDS,
     **machines.COMMANDS,
+    **state.COMMANDS,
     **{command.__name__: command for command in look.COMMANDS},
 }
 

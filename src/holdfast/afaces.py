@@ -2580,16 +2580,25 @@ class AsyncToolsets:
         )
 
     async def handshake(
-        self, agent: str, conversation: str, *, whole: bool = False
+        self,
+        agent: str,
+        conversation: str,
+        *,
+        known: str | None = None,
+        whole: bool = False,
     ) -> Toolset:
         """What to tell an agent of its tools now: all of them, or their names alone.
 
         All of them the first time, after they have changed, after the session of that
         id was cleared or deleted, and with `whole`; their names and digest after that.
-        Raises `NotFound`.
+        With `known`, the digest of what the asker has, it is that alone that counts:
+        all of them where they are others ("" for nothing). Raises `NotFound`.
         """
         return await self._target.perform(
-            self._kind, _TOOLSETS["handshake"], (agent, conversation), {"whole": whole}
+            self._kind,
+            _TOOLSETS["handshake"],
+            (agent, conversation),
+            {"known": known, "whole": whole},
         )
 
     async def list(

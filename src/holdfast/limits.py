@@ -23,7 +23,7 @@ _AT_LEAST_ONE = frozenset(
     }
 )
 
-_ABOVE_ZERO = frozenset({"agent_seconds"})
+_ABOVE_ZERO = frozenset({"agent_seconds", "checkpoint_seconds"})
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +76,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Checkpoints of one owner that are kept, the newest."""
     checkpoint_parts: int = 100
     """Participants of one owner in one process."""
+    checkpoint_seconds: float = 60.0
+    """Seconds after which a checkpoint is taken, if `every` says nothing else."""
     composition_bytes: int = 1_000_000
     """One file of a composition; a larger one is told of, and not read."""
     compositions: int = 100_000

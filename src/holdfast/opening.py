@@ -14,9 +14,8 @@ from holdfast.config.records import Config
 from holdfast.core import Core
 from holdfast.declared import registry
 from holdfast.engine import Options, Terms
-from holdfast.errors import WrongType
+from holdfast.errors import InvalidConfig, WrongType
 from holdfast.limits import Limits, limits_of
-from holdfast.runtime.last_words import listen
 from holdfast.store import Store
 from holdfast.targets import migration_script
 
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 
 _DEFAULT = "holdfast.db"
 _VARIABLE = "HOLDFAST_STORE"
+_DECLARED = "HOLDFAST_ENVIRONMENT"
+_PASSING = frozenset({"", "development", "test"})
+"""What may be declared where a store in memory is taken from the environment."""
 Durability = Literal["power-loss", "process-crash"]
 Migrate = Literal["auto", "check"]
 
@@ -49,11 +51,11 @@ def open(
     an older store's tables up to date. A `Config` says all of these, as far as they
     are not given here.
 
-    Raises `CannotOpen`, `NotAStore`, `TooNew`, `NeedsMigration`, `Busy`, `WrongType`.
+    Raises `CannotOpen`, `NotAStore`, `TooNew`, `NeedsMigration`, `Busy`, `WrongType`,
+    and `InvalidConfig` if `HOLDFAST_STORE` is in memory where production is declared.
     """
-    core, terms = _core(target, owner, durability, read_only, migrate, clock, limits)
-    listen()
-    return Store(core, terms)
+    opened = _core(target, owner, durability, read_only, migrate, clock, limits)
+    return Store(*opened)
 
 
 def aopen(
@@ -114,7 +116,6 @@ class Opening(Awaitable["AsyncStore"]):
         from holdfast.astore import AsyncStore  # noqa: PLC0415
 
         opened = await asyncio.to_thread(_core, *self._options)
-        listen()
         return AsyncStore(*opened)
 
 
@@ -135,7 +136,7 @@ def _core(
         migrate = told.migrate if migrate is None else migrate
         limits = told.limits if limits is None else limits
     if target is None:
-        target = os.environ.get(_VARIABLE) or _DEFAULT
+        target = _named_by_the_environment()
     if not isinstance(target, (str, os.PathLike)):
         raise edges.wrong_type("target", "a path or a URL", target)
     durability = "power-loss" if durability is None else durability
@@ -151,6 +152,20 @@ def _core(
     )
     terms = Terms(owner=edges.owner_of("" if owner is None else owner))
     return Core(os.fspath(target), registry(), options), terms
+
+
+def _named_by_the_environment() -> str:
+    """Where the store is that nobody named. Raises `InvalidConfig`."""
+    target = os.environ.get(_VARIABLE) or _DEFAULT
+    declared = os.environ.get(_DECLARED, "")
+    if target.endswith(":memory:") and declared not in _PASSING:
+        told = (
+            f"{_VARIABLE}: in memory is refused where production is declared "
+            f"({_DECLARED}={declared}), for a restart would lose all of it: name a "
+            "file or a server"
+        )
+        raise InvalidConfig([told])
+    return target
 
 
 def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -34,6 +34,8 @@ class Plan(msgspec.Struct, frozen=True):
     write: Callable[[], object]
     no: int = 0
     """The number that a record had which is made again."""
+    finish: Callable[[], object] | None = None
+    """What is left to do once all records of a revert are written."""
 
 
 class _Step(msgspec.Struct):

@@ -82,6 +82,9 @@ class Reverting(Kind):
                 plans.append((Restored(name, id, plan.op), plan))
         for _, plan in sorted(plans, key=lambda found: found[1].no):
             plan.write()  # those that are made again come in the order that they had
+        for _, plan in plans:
+            if plan.finish is not None:
+                plan.finish()
         standing_at(self.tx, at)  # on a server it may have been trimmed meanwhile
         return Reverted(at, tuple(restored for restored, _ in plans))
 

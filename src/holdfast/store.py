@@ -412,15 +412,18 @@ class Store:
     def close(self) -> None:
         """Finish what was begun, and let go of file or server. Safe to call twice.
 
-        Returns at once where a finalizer calls it that came while its thread was
-        writing events: that has to go on first.
+        Raises what keeps changes of state sections from the disk, which are lost then;
+        it is closed all the same. Returns at once where a finalizer calls it that came
+        while its thread was writing events: that has to go on first.
         """
         if self._core.events.amid:
             Thread(target=self.close, name="holdfast-closing").start()
             return
         end_crew(self._core)
-        self._core.engine.close()
-        end_feed(self._core)
+        try:
+            self._core.engine.close()
+        finally:
+            end_feed(self._core)
 
     def perform(
         self,

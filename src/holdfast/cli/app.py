@@ -33,6 +33,7 @@ from holdfast.cli import (
     machines,
     migrating,
     searching,
+    state,
     trimming,
     working,
 )
@@ -65,6 +66,7 @@ def build() -> App:
     app.command(jobs.build())
     app.command(jobs.schedules)
     app.command(machines.build())
+    app.command(state.build())
     app.command(working.worker)
     app.command(migrating.migrate)
     app.command(checkpoints.checkpoints)

@@ -7,6 +7,7 @@ that is (`Engine.beside`), finding events (kinds), who follows (`following`).
 Always holds: what was committed stays so, whatever becomes of the events about it.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -75,8 +76,11 @@ class EventLog:
         self._commits = 0
         self._saved_at = 0.0
         self._ending = False
-        self.newest: object = object()
-        """The newest commit that is known here: another object after each."""
+        self._marks = itertools.count(1)
+        self.newest = 0
+        """The mark of the newest commit that is known here: each has a larger one."""
+        self.newest_own = 0
+        """The mark of the newest of them that was made here."""
         self.endings: list[Callable[[], None]] = []
         """What is done at the end, before the engine closes."""
         engine.witness = self
@@ -175,7 +179,7 @@ class EventLog:
 
     def committed(self, tellings: Tellings) -> None:
         """A transaction was committed."""
-        self.mark()  # before whoever made it is answered
+        self._mark()  # before whoever made it is answered
         if tellings and not self._flusher.used and not self._read_only:
             self._use()
         for terms, told in tellings:
@@ -190,9 +194,13 @@ class EventLog:
         if time.monotonic() - self._saved_at >= _SAVED_SECONDS:
             self._saved()
 
-    def mark(self) -> None:
+    def notice(self) -> None:
         """Take note that something was committed, here or by another process."""
-        self.newest = object()
+        self.newest = next(self._marks)
+
+    def _mark(self) -> None:
+        """Take note that something was committed here."""
+        self.newest_own = self.newest = next(self._marks)
 
     def _hear(self, terms: Terms, told: Told) -> None:
         data = told.data
@@ -213,13 +221,22 @@ class EventLog:
             self.own("state:save-error", said, level="error")
 
     def closing(self) -> None:
-        """Write what waits, and do what needs the state for the last time."""
+        """Write what waits, and do what needs the state for the last time.
+
+        All of that is done, whatever fails; then the first failure is raised.
+        """
         if self.ending:
             return
         self._ending = True
         self._flusher.last_words()
-        for end in self.endings:
-            end()
+        failure: Exception | None = None
+        for end in [*self.endings]:
+            try:
+                end()
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     def closed(self, why: BaseException) -> None:
         """Write what waits, for the last time, and take in nothing more."""
@@ -228,6 +245,7 @@ class EventLog:
         if self._commits:
             self._saved()
         self.own("shutdown:save", {"waiting": self.memory.waiting})
+        self._mark()  # nobody is to take anything in memory for what there is
         wakers = self.memory.end(why)
         try:
             self._flusher.end()
@@ -237,7 +255,7 @@ class EventLog:
 
     def disowned(self, why: BaseException) -> None:
         """Take in nothing more: what waits is the parent process's."""
-        self.mark()
+        self._mark()
         self.memory.disown(why)
         self._flusher.disown()
 

@@ -46,7 +46,8 @@ class Daemons:
         """End the threads that run nothing; the others end with what they run."""
         with self._changed:
             self._closed = True
-            resting, busy = list(self._resting), list(self._busy)
+            me = threading.current_thread()  # a function may be who closes
+            resting, busy = list(self._resting), list(self._busy - {me})
             self._changed.notify_all()
         for thread in resting:
             thread.join()

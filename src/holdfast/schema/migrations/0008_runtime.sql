@@ -211,7 +211,6 @@ create table composition_folder (
     type text,
     problem text,
     added_at integer not null,
-    changed_at integer,
     primary key (owner, folder)
 ) strict, without rowid;
 create unique index composition_folder_path on composition_folder (owner, path);
