@@ -21,7 +21,7 @@ from bench.beside import Peers
 from bench.lines import Goal, Line, at_most, compared
 from bench.rounds import Run
 from bench.server import running
-from holdfast.runtime.composition_files import SETTLED_NS
+from holdfast.runtime.index.composition_files import SETTLED_NS
 
 FILES = 10_000
 FOLDERS = 50

@@ -22,7 +22,7 @@ from bench.queues.working import Target
 from bench.rounds import Run
 from bench.server import running
 from holdfast.astore import AsyncStore
-from holdfast.runtime.arunning import AsyncRunningJob
+from holdfast.runtime.jobs.arunning import AsyncRunningJob
 
 CALLERS = 100
 MACHINES = 1_000

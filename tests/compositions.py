@@ -8,7 +8,7 @@ from typing import Any
 
 from holdfast.kinds.index_drafts import as_written, draft_of
 from holdfast.kinds.index_rows import FilePut, FolderRow, FolderRows
-from holdfast.runtime import composition_files
+from holdfast.runtime.index import composition_files
 from holdfast.transaction import OpenTransaction
 
 PATIENCE_SECONDS = 50.0

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from holdfast import errors
-from holdfast.runtime.agents_crew import crew_of
+from holdfast.runtime.agents.crew import crew_of
 from test_agents_running import PATIENCE_SECONDS, QUICK, Body, at_once, until
 
 
@@ -330,7 +330,7 @@ def test_a_sync_call_on_the_loop_that_an_end_goes_on_is_refused(open_store):
 def test_many_whose_ends_hang_keep_a_close_waiting_no_longer_than_one(
     open_store, monkeypatch
 ):
-    from holdfast.runtime import agents_crew  # noqa: PLC0415
+    from holdfast.runtime.agents import crew as agents_crew  # noqa: PLC0415
 
     monkeypatch.setattr(agents_crew, "END_SECONDS", 0.3)
     store = open_store()

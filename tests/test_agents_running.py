@@ -13,7 +13,7 @@ import pytest
 import holdfast
 from driving import Driven
 from holdfast import errors
-from holdfast.runtime.agents_crew import crew_of
+from holdfast.runtime.agents.crew import crew_of
 from killing import Worker
 
 PATIENCE_SECONDS = 20.0
@@ -523,7 +523,7 @@ def test_a_crew_that_ran_nobody_is_collected(open_store):
     store = open_store()
     with pytest.raises(errors.NotFound):
         store.agents.run("gone", Body)
-    from holdfast.runtime import agents_crew  # noqa: PLC0415
+    from holdfast.runtime.agents import crew as agents_crew  # noqa: PLC0415
 
     gc.collect()
     assert id(store._core) not in agents_crew._crews

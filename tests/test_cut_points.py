@@ -18,8 +18,8 @@ from holdfast.engines.sqlite.transaction import SqliteTransaction
 from holdfast.errors import Fenced, HoldfastError
 from holdfast.kinds.job_records import Ending
 from holdfast.kinds.jobs import Jobs
-from holdfast.runtime.claims import Claim
-from holdfast.runtime.running import RunningJob
+from holdfast.runtime.jobs.claims import Claim
+from holdfast.runtime.jobs.running import RunningJob
 
 
 @pytest.fixture

@@ -29,26 +29,26 @@ from holdfast.cli import main
 from holdfast.cli.app import build
 from holdfast.config import Config
 from holdfast.events.following import Following
-from holdfast.runtime.agents import StoreAgents
-from holdfast.runtime.agents_crew import RunningAgent
+from holdfast.runtime.agents.crew import RunningAgent
+from holdfast.runtime.agents.shown import StoreAgents
 from holdfast.runtime.bus import Bus, Subscription
 from holdfast.runtime.cache import Cache
 from holdfast.runtime.cache.toolsets import StoreToolsets
 from holdfast.runtime.checkpoints.shown import StoreCheckpoints
-from holdfast.runtime.folder_watching import FolderWatching
 from holdfast.runtime.following import Follower
-from holdfast.runtime.indexing import StoreIndex
-from holdfast.runtime.leasing import HeldLease
+from holdfast.runtime.index.folder_watching import FolderWatching
+from holdfast.runtime.index.shown import StoreIndex
+from holdfast.runtime.jobs.running import RunningJob
+from holdfast.runtime.jobs.worker import Worker
+from holdfast.runtime.leases.leasing import HeldLease
+from holdfast.runtime.leases.working import Work
 from holdfast.runtime.lifecycle import Lifecycle, Module
-from holdfast.runtime.observing import StoreObservations
-from holdfast.runtime.replying import Reply
-from holdfast.runtime.requests import Requests
-from holdfast.runtime.running import RunningJob
-from holdfast.runtime.stating import Section, StoreState
-from holdfast.runtime.talking import Talk
-from holdfast.runtime.watching import Watched
-from holdfast.runtime.worker import Worker
-from holdfast.runtime.working import Work
+from holdfast.runtime.observations.shown import StoreObservations
+from holdfast.runtime.requests.requests import Requests
+from holdfast.runtime.sessions.replying import Reply
+from holdfast.runtime.sessions.talking import Talk
+from holdfast.runtime.state.shown import Section, StoreState
+from holdfast.runtime.watch.watching import Watched
 from holdfast.shown import (
     StoreEvents,
     StoreJobs,

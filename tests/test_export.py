@@ -30,7 +30,7 @@ from holdfast.errors import (
 )
 from holdfast.importers.chat import import_chat
 from holdfast.limits import Limits
-from holdfast.runtime import admission
+from holdfast.runtime.transfer import admission
 
 DATA = Path(
     os.environ.get(

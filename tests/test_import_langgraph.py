@@ -30,7 +30,7 @@ from holdfast.errors import Unreachable
 from holdfast.importers import langgraph_threads
 from holdfast.importers.langgraph import import_langgraph
 from holdfast.integrations.langgraph import HoldfastSaver, HoldfastStore
-from holdfast.runtime import batches
+from holdfast.runtime.transfer import batches
 from killing import Worker
 from test_langgraph import CONFIG, made, turns
 

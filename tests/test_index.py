@@ -7,8 +7,8 @@ from compositions import counts, fill, names, settle, told, write
 from holdfast.errors import BadInput, NotFound, Refused, TooLarge
 from holdfast.kinds import index_resolving, index_rows
 from holdfast.kinds.index_records import Dependency, ProblemKind
-from holdfast.runtime import scanning
-from holdfast.runtime.scanning import ScanReport
+from holdfast.runtime.index import scanning
+from holdfast.runtime.index.scanning import ScanReport
 
 
 @pytest.fixture

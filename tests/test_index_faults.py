@@ -15,7 +15,7 @@ import holdfast
 from compositions import names, write
 from conftest import place_on
 from holdfast.kinds.index_rows import FilePut, FolderRow, FolderRows, known_page
-from holdfast.runtime import composition_files, scanning
+from holdfast.runtime.index import composition_files, scanning
 from killing import Worker
 
 NOBODY = 65_534

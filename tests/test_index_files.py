@@ -16,9 +16,9 @@ from holdfast import codec
 from holdfast.codec import DEEPEST
 from holdfast.errors import BrokenFile
 from holdfast.kinds.index_records import Dependency
-from holdfast.runtime import composition_json, composition_yaml
-from holdfast.runtime.composition_files import draft_in
-from holdfast.runtime.composition_yaml import read_yaml
+from holdfast.runtime.index import composition_json, composition_yaml
+from holdfast.runtime.index.composition_files import draft_in
+from holdfast.runtime.index.composition_yaml import read_yaml
 
 LIMITS = holdfast.Limits()
 PLENTY = 10**7

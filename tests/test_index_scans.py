@@ -11,7 +11,7 @@ from compositions import counts, fill, names, replace, settle, told, write
 from holdfast.errors import NotFound
 from holdfast.kinds import index_rows
 from holdfast.kinds.index_records import ProblemKind
-from holdfast.runtime import composition_files, scanning
+from holdfast.runtime.index import composition_files, scanning
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import holdfast
 from compositions import PATIENCE_SECONDS, names, until, write
 from holdfast.errors import NotFound, TimedOut
-from holdfast.runtime import folder_watching, scanning
+from holdfast.runtime.index import folder_watching, scanning
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import holdfast
 from compositions import PATIENCE_SECONDS, names, until, write
 from conftest import place_on
 from holdfast.errors import Closed, Refused, TimedOut
-from holdfast.runtime import folder_watching, scanning
+from holdfast.runtime.index import folder_watching, scanning
 
 NEVER = 10_000.0
 """So seldom everything is looked at, that what is found was told by the system."""

@@ -12,7 +12,7 @@ import holdfast
 from conftest import store_on
 from examples import dump
 from holdfast import Limits, errors
-from holdfast.runtime.replying import Beat
+from holdfast.runtime.sessions.replying import Beat
 from killing import Worker
 
 STATED_SECONDS = 1.0

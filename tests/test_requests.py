@@ -9,7 +9,7 @@ import pytest
 import holdfast
 from holdfast import errors
 from holdfast.runtime import AsyncRequests, Requests
-from holdfast.runtime.request_records import RequestStatus
+from holdfast.runtime.requests.records import RequestStatus
 from killing import Worker
 
 QUEUED, ACTIVE, INTERRUPTED, FAILED = RequestStatus

@@ -21,7 +21,7 @@ from holdfast.errors import (
     TooLarge,
     WrongType,
 )
-from holdfast.runtime.saving import saver_of
+from holdfast.runtime.state.saving import saver_of
 
 CALM = holdfast.Limits(state_seconds=3_600)
 """Nothing is saved by itself while a test runs."""

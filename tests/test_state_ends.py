@@ -18,7 +18,7 @@ import holdfast
 from broken_disk import BrokenDisk
 from conftest import place_on
 from holdfast.errors import Closed, Held, StorageFull
-from holdfast.runtime import last_words
+from holdfast.runtime.state import last_words
 from killing import Worker
 from postgres import until
 
@@ -175,8 +175,8 @@ def test_an_event_loop_is_told_of_sigterm_once(path, how):
 HANGS = """
     import signal, sys, threading
     import holdfast
-    from holdfast.runtime import last_words
-    from holdfast.runtime.saving import Saver
+    from holdfast.runtime.state import last_words
+    from holdfast.runtime.state.saving import Saver
 
     def say(self):
         print("saving", flush=True)

@@ -22,8 +22,8 @@ import holdfast
 from broken_disk import BrokenDisk
 from conftest import ENGINES, place_on, store_on
 from holdfast.errors import StorageFull
-from holdfast.runtime import saving
-from holdfast.runtime.saving import saver_of
+from holdfast.runtime.state import saving
+from holdfast.runtime.state.saving import saver_of
 from killing import Worker
 from postgres import Server, until
 

@@ -18,7 +18,7 @@ from conftest import store_on
 from driving import Driven
 from holdfast import declared, errors
 from holdfast.edges import Id, Text
-from holdfast.runtime import feeding, queries, rounds, touching, watching
+from holdfast.runtime.watch import feeding, queries, rounds, touching, watching
 from holdfast.schema import reading
 from holdfast.schema.catalog import catalog
 from killing import Worker

@@ -21,7 +21,7 @@ from holdfast.clock import ManualClock
 from holdfast.errors import Fenced, Refused
 from holdfast.kinds.job_records import Backoff
 from holdfast.runtime.daemons import Daemons
-from holdfast.runtime.handlers import Handler, digest
+from holdfast.runtime.jobs.handlers import Handler, digest
 from holdfast.tracing import current_trace
 
 SOON_SECONDS = 10.0
@@ -384,7 +384,7 @@ def test_a_hung_async_handler_is_cancelled_and_its_attempt_fails(file):
 
 
 def test_an_async_handler_that_hangs_on_is_given_up(file, monkeypatch):
-    monkeypatch.setattr("holdfast.runtime.attending.CANCELLED_SECONDS", 0.05)
+    monkeypatch.setattr("holdfast.runtime.jobs.attending.CANCELLED_SECONDS", 0.05)
     leave = asyncio.Event()
 
     async def work(job):

@@ -16,7 +16,7 @@ from holdfast import Worker
 from holdfast.clock import ManualClock
 from holdfast.errors import Refused, WrongType
 from holdfast.kinds.job_records import Backoff
-from holdfast.runtime import owners
+from holdfast.runtime.jobs import owners
 from postgres import fresh_schema
 from test_postgres_owners import as_agent
 from test_worker import SOON_SECONDS, Bell, until

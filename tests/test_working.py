@@ -9,8 +9,8 @@ import pytest
 import holdfast
 from examples import dump
 from holdfast import errors
-from holdfast.runtime.aworking import AsyncHeldLease
-from holdfast.runtime.leasing import HeldLease
+from holdfast.runtime.leases.aworking import AsyncHeldLease
+from holdfast.runtime.leases.leasing import HeldLease
 
 
 class Interrupted(BaseException):

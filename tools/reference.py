@@ -100,41 +100,41 @@ from holdfast.limits import Limits
 from holdfast.opening import migration_sql
 from holdfast.retention import JournalStats, Policy, Reach, TableStats
 from holdfast.reverting import Restored, Reverted
-from holdfast.runtime.admission import RefusedSession, SessionsReport
-from holdfast.runtime.agents import StoreAgents
-from holdfast.runtime.agents_crew import RunningAgent
+from holdfast.runtime.agents.crew import RunningAgent
+from holdfast.runtime.agents.shown import StoreAgents
 from holdfast.runtime.bus import Bus, BusMessage, Gap
 from holdfast.runtime.bus import Subscription as BusSubscription
 from holdfast.runtime.cache import Cache, CacheStats
 from holdfast.runtime.cache.overviews import OverviewedSessions
 from holdfast.runtime.cache.toolsets import StoreToolsets
 from holdfast.runtime.checkpoints.shown import StoreCheckpoints
-from holdfast.runtime.exporting import ExportReport
-from holdfast.runtime.folder_watching import FolderWatching
 from holdfast.runtime.following import Follower
-from holdfast.runtime.handlers import Handler
-from holdfast.runtime.indexing import StoreIndex
-from holdfast.runtime.leasing import HeldLease, Holding
+from holdfast.runtime.index.folder_watching import FolderWatching
+from holdfast.runtime.index.scanning import ScanReport
+from holdfast.runtime.index.shown import StoreIndex
+from holdfast.runtime.jobs.handlers import Handler
+from holdfast.runtime.jobs.processing import Processed
+from holdfast.runtime.jobs.reporting import WorkerReport
+from holdfast.runtime.jobs.running import Handle, RunningJob
+from holdfast.runtime.jobs.worker import Worker
+from holdfast.runtime.leases.leasing import HeldLease, Holding
+from holdfast.runtime.leases.working import Work
 from holdfast.runtime.lifecycle import (
     Lifecycle,
     LifecycleReport,
     LifecycleStep,
     Module,
 )
-from holdfast.runtime.observing import StoreObservations
-from holdfast.runtime.processing import Processed
-from holdfast.runtime.replying import Coming, Reply
-from holdfast.runtime.reporting import WorkerReport
-from holdfast.runtime.request_queue import Queue
-from holdfast.runtime.request_records import Request
-from holdfast.runtime.requests import Requests
-from holdfast.runtime.running import Handle, RunningJob
-from holdfast.runtime.scanning import ScanReport
-from holdfast.runtime.stating import Section, StoreState
-from holdfast.runtime.talking import Talk
-from holdfast.runtime.watching import Watched, Watching
-from holdfast.runtime.worker import Worker
-from holdfast.runtime.working import Work
+from holdfast.runtime.observations.shown import StoreObservations
+from holdfast.runtime.requests.queue import Queue
+from holdfast.runtime.requests.records import Request
+from holdfast.runtime.requests.requests import Requests
+from holdfast.runtime.sessions.replying import Coming, Reply
+from holdfast.runtime.sessions.talking import Talk
+from holdfast.runtime.state.shown import Section, StoreState
+from holdfast.runtime.transfer.admission import RefusedSession, SessionsReport
+from holdfast.runtime.transfer.exporting import ExportReport
+from holdfast.runtime.watch.watching import Watched, Watching
 from holdfast.searching.hits import Hit
 from holdfast.shown import (
     StoreEvents,

@@ -10,7 +10,7 @@ import time
 import holdfast
 from bench import raw
 from bench.queues.working import LIMIT_SECONDS, Target
-from holdfast.runtime.arunning import AsyncRunningJob
+from holdfast.runtime.jobs.arunning import AsyncRunningJob
 
 CALLERS = 16
 

@@ -20,7 +20,7 @@ import holdfast
 from bench import raw
 from bench.rounds import ROOT
 from holdfast.astore import AsyncStore
-from holdfast.runtime.arunning import AsyncRunningJob
+from holdfast.runtime.jobs.arunning import AsyncRunningJob
 
 CALLERS = 100
 SIDE_BY_SIDE = 100

@@ -20,7 +20,7 @@ from holdfast.kinds.task_records import Task
 from holdfast.limits import Limits
 from holdfast.opening import aopen, migration_sql, open
 from holdfast.page import Page
-from holdfast.runtime.worker import Worker
+from holdfast.runtime.jobs.worker import Worker
 from holdfast.store import Store
 from holdfast.transaction import OpenTransaction as Transaction
 

@@ -24,28 +24,28 @@ from holdfast.afaces import (
 from holdfast.changes import Change
 from holdfast.journal import names_of, refuse_across, refuse_past
 from holdfast.retention import JournalStats, Policy, Reach, kept
-from holdfast.runtime.aagents import AsyncStoreAgents
-from holdfast.runtime.admission import SessionsReport
-from holdfast.runtime.aeventing import AsyncStoreEvents
-from holdfast.runtime.aindexing import AsyncStoreIndex
-from holdfast.runtime.aobserving import AsyncStoreObservations
-from holdfast.runtime.areplying import AsyncReply, replying
-from holdfast.runtime.astating import AsyncStoreState
-from holdfast.runtime.atalking import AsyncTalk
-from holdfast.runtime.aworking import AsyncWork, work
+from holdfast.runtime.agents.ashown import AsyncStoreAgents
 from holdfast.runtime.cache.aoverviews import AsyncOverviewedSessions
 from holdfast.runtime.cache.atoolsets import AsyncStoreToolsets
 from holdfast.runtime.checkpoints.ashown import AsyncStoreCheckpoints
-from holdfast.runtime.exporting import ExportReport, Place
+from holdfast.runtime.events.ashown import AsyncStoreEvents
 from holdfast.runtime.following import AsyncFollower, follow_async
-from holdfast.runtime.processing import (
+from holdfast.runtime.index.ashown import AsyncStoreIndex
+from holdfast.runtime.jobs.processing import (
     HANDLER_SECONDS,
     AsyncHandler,
     Processed,
     process_async,
 )
-from holdfast.runtime.results import result_async
-from holdfast.runtime.talking import Draft
+from holdfast.runtime.jobs.results import result_async
+from holdfast.runtime.leases.aworking import AsyncWork, work
+from holdfast.runtime.observations.ashown import AsyncStoreObservations
+from holdfast.runtime.sessions.areplying import AsyncReply, replying
+from holdfast.runtime.sessions.atalking import AsyncTalk
+from holdfast.runtime.sessions.talking import Draft
+from holdfast.runtime.state.ashown import AsyncStoreState
+from holdfast.runtime.transfer.admission import SessionsReport
+from holdfast.runtime.transfer.exporting import ExportReport, Place
 from holdfast.searching.hits import Hit
 from holdfast.shown import HITS
 

@@ -43,13 +43,7 @@ from holdfast.kinds.event_records import Event
 from holdfast.kinds.leases import Lease
 from holdfast.page import Page
 from holdfast.reverting import Reverted
-from holdfast.runtime.aagents import AsyncStoreAgents
-from holdfast.runtime.aeventing import AsyncStoreEvents
-from holdfast.runtime.aindexing import AsyncStoreIndex
-from holdfast.runtime.aobserving import AsyncStoreObservations
-from holdfast.runtime.astating import AsyncStoreState
-from holdfast.runtime.awatching import AsyncWatching
-from holdfast.runtime.aworking import AsyncHeldLease, held
+from holdfast.runtime.agents.ashown import AsyncStoreAgents
 from holdfast.runtime.cache.atoolsets import AsyncStoreToolsets
 from holdfast.runtime.checkpoints.ashown import AsyncStoreCheckpoints
 from holdfast.runtime.checkpoints.shielding import to_its_end
@@ -58,8 +52,14 @@ from holdfast.runtime.consulting import (
     consulting,
     rebuilding,
 )
+from holdfast.runtime.events.ashown import AsyncStoreEvents
+from holdfast.runtime.index.ashown import AsyncStoreIndex
 from holdfast.runtime.joining import Joined
-from holdfast.runtime.queries import query, record_query
+from holdfast.runtime.leases.aworking import AsyncHeldLease, held
+from holdfast.runtime.observations.ashown import AsyncStoreObservations
+from holdfast.runtime.state.ashown import AsyncStoreState
+from holdfast.runtime.watch.awatching import AsyncWatching
+from holdfast.runtime.watch.queries import query, record_query
 from holdfast.searching.asking import searching
 from holdfast.searching.hits import Hit
 from holdfast.shown import HITS

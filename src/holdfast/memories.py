@@ -43,7 +43,7 @@ MEMORIES: tuple[Guarantee, ...] = (
         "growing replies",
         Promise.DEBOUNCED,
         why="a reply comes in hundreds of pieces, and none of them is worth a commit",
-        owner="holdfast.runtime.replying",
+        owner="holdfast.runtime.sessions",
         changed_by="reply.add",
         journalled=True,
         in_the_past=True,
@@ -60,7 +60,7 @@ MEMORIES: tuple[Guarantee, ...] = (
         "drafts of sessions",
         Promise.EPHEMERAL,
         why="a draft is nothing before it is saved",
-        owner="holdfast.runtime.talking",
+        owner="holdfast.runtime.sessions",
         changed_by="sessions.draft, and what is said in it",
     ),
     guarantee(
@@ -91,7 +91,7 @@ MEMORIES: tuple[Guarantee, ...] = (
         Promise.EPHEMERAL,
         recovery=Recovery.SUBSCRIBED,
         why="who watches is given what there is when it begins again",
-        owner="holdfast.runtime.watching",
+        owner="holdfast.runtime.watch",
         changed_by="store.watch, store.watch_query",
     ),
     guarantee(
@@ -107,7 +107,7 @@ MEMORIES: tuple[Guarantee, ...] = (
         Promise.EPHEMERAL,
         recovery=Recovery.IDENTITY,
         why="a handler that dies is run again for the same job, with the steps it kept",
-        owner="holdfast.runtime.attending",
+        owner="holdfast.runtime.jobs",
         changed_by="a worker",
     ),
     guarantee(
@@ -179,7 +179,7 @@ MEMORIES: tuple[Guarantee, ...] = (
         Promise.EPHEMERAL,
         recovery=Recovery.SUBSCRIBED,
         why="the folders and what is in them are kept; who looks at them is a thread",
-        owner="holdfast.runtime.folder_watching",
+        owner="holdfast.runtime.index",
         changed_by="index.watch",
     ),
     guarantee(

@@ -2,7 +2,7 @@
 
 Answers for: guards and effects of machines, by their names, and what a definition was
 compiled to; where sections are found that are held in memory.
-Leaves to others: when they are called (`kinds/machine_steps`, `runtime/worker`).
+Leaves to others: when they are called (`kinds/machine_steps`, `runtime/jobs`).
 Always holds: nothing of it is stored, and each open store has its own.
 """
 

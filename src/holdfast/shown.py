@@ -26,28 +26,28 @@ from holdfast.kinds.state import State
 from holdfast.kinds.tasks import Tasks
 from holdfast.kinds.toolsets import Toolsets
 from holdfast.retention import JournalStats, Policy, Reach, kept
-from holdfast.runtime.admission import SessionsReport
-from holdfast.runtime.agents import StoreAgents
+from holdfast.runtime.agents.shown import StoreAgents
 from holdfast.runtime.cache.overviews import OverviewedSessions
 from holdfast.runtime.cache.toolsets import StoreToolsets
 from holdfast.runtime.checkpoints.shown import StoreCheckpoints
-from holdfast.runtime.eventing import StoreEvents
-from holdfast.runtime.exporting import ExportReport, Place, export_sessions
+from holdfast.runtime.events.shown import StoreEvents
 from holdfast.runtime.following import Follower, follow
-from holdfast.runtime.importing import import_sessions
-from holdfast.runtime.indexing import StoreIndex
-from holdfast.runtime.observing import StoreObservations
-from holdfast.runtime.processing import (
+from holdfast.runtime.index.shown import StoreIndex
+from holdfast.runtime.jobs.processing import (
     HANDLER_SECONDS,
     Handler,
     Processed,
     process,
 )
-from holdfast.runtime.replying import Reply, replying
-from holdfast.runtime.results import result
-from holdfast.runtime.stating import StoreState
-from holdfast.runtime.talking import Draft, Talk
-from holdfast.runtime.working import Work, work
+from holdfast.runtime.jobs.results import result
+from holdfast.runtime.leases.working import Work, work
+from holdfast.runtime.observations.shown import StoreObservations
+from holdfast.runtime.sessions.replying import Reply, replying
+from holdfast.runtime.sessions.talking import Draft, Talk
+from holdfast.runtime.state.shown import StoreState
+from holdfast.runtime.transfer.admission import SessionsReport
+from holdfast.runtime.transfer.exporting import ExportReport, Place, export_sessions
+from holdfast.runtime.transfer.importing import import_sessions
 from holdfast.searching.hits import Hit
 
 if TYPE_CHECKING:

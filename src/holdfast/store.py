@@ -32,19 +32,19 @@ from holdfast.kinds.threads import Threads
 from holdfast.kinds.workspaces import Workspaces
 from holdfast.page import Page
 from holdfast.reverting import Reverted
-from holdfast.runtime.agents import StoreAgents
-from holdfast.runtime.agents_crew import end_crew
+from holdfast.runtime.agents.crew import end_crew
+from holdfast.runtime.agents.shown import StoreAgents
 from holdfast.runtime.cache.toolsets import StoreToolsets
 from holdfast.runtime.checkpoints.shown import StoreCheckpoints
 from holdfast.runtime.consulting import carry_out, consulting, rebuilding
-from holdfast.runtime.eventing import StoreEvents
-from holdfast.runtime.feeding import end_feed
-from holdfast.runtime.indexing import StoreIndex
-from holdfast.runtime.leasing import HeldLease, held
-from holdfast.runtime.observing import StoreObservations
-from holdfast.runtime.queries import query, record_query
-from holdfast.runtime.stating import StoreState
-from holdfast.runtime.watching import Watched, watch
+from holdfast.runtime.events.shown import StoreEvents
+from holdfast.runtime.index.shown import StoreIndex
+from holdfast.runtime.leases.leasing import HeldLease, held
+from holdfast.runtime.observations.shown import StoreObservations
+from holdfast.runtime.state.shown import StoreState
+from holdfast.runtime.watch.feeding import end_feed
+from holdfast.runtime.watch.queries import query, record_query
+from holdfast.runtime.watch.watching import Watched, watch
 from holdfast.searching.asking import searching
 from holdfast.searching.hits import Hit
 from holdfast.shown import (

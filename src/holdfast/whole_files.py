@@ -2,7 +2,7 @@
 
 Answers for: a new file beside the path whose place it takes when it is on the disk;
 what went wrong with it, in terms of the caller's world.
-Leaves to others: what is in it (`runtime/exporting`, `events/exporting`).
+Leaves to others: what is in it (`runtime/transfer`, `events/exporting`).
 Always holds: a file that was there stays as it was until the new one is on the disk;
 nobody but its owner can read what is written.
 """

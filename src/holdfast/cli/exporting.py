@@ -1,7 +1,7 @@
 """The commands that hand out sessions: as a file for a store, as a text for people.
 
 Answers for: `export` and `render`.
-Leaves to others: the file (`runtime/exporting`), the texts (`kinds/rendering`).
+Leaves to others: the file (`runtime/transfer`), the texts (`kinds/rendering`).
 Always holds: the store is opened read-only; what is printed steers no terminal. That
 it is of the past is said beside a document, and never in it.
 """

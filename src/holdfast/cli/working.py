@@ -1,7 +1,7 @@
 """`holdfast worker`: does a store's jobs with the handlers of a program's module.
 
 Answers for: finding the handlers, saying what is served, the report at the end.
-Leaves to others: doing the jobs (`runtime/worker`).
+Leaves to others: doing the jobs (`runtime/jobs`).
 Always holds: no store is created; what a module raises while it is imported is shown
 with the lines of that module.
 """
@@ -23,7 +23,7 @@ from rich.text import Text
 from holdfast.cli import output
 from holdfast.cli.opening import Where, writable
 from holdfast.errors import BadInput
-from holdfast.runtime.worker import Worker, WorkerReport
+from holdfast.runtime.jobs.worker import Worker, WorkerReport
 from holdfast.store import Store
 
 _FORM = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"

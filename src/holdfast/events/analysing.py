@@ -2,7 +2,7 @@
 
 Answers for: counting by name, source and minute, the longest pauses, and which of what
 concerned it was outside of its share, or came too fast.
-Leaves to others: reading events (`runtime.observing`).
+Leaves to others: reading events (`runtime/observations`).
 Always holds: an observation is taken as it is now, whatever it was in that span.
 """
 

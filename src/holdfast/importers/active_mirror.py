@@ -2,7 +2,7 @@
 
 Answers for: `import_active_mirror`: the Python program's database and exports, the
 JavaScript program's folder of sessions; what of a record goes where.
-Leaves to others: what is in the store already (`runtime/admission`).
+Leaves to others: what is in the store already (`runtime/transfer`).
 Always holds: ids, times, roles, contents and metadata are kept; what has no place of
 its own goes to metadata under its own name; a message without a session, and whatever
 else does not go in, is told of; twice adds nothing.
@@ -36,8 +36,8 @@ from holdfast.importers.report import (
 )
 from holdfast.kinds.exported import MessageLine, SessionLine
 from holdfast.kinds.session_records import SessionStatus
-from holdfast.runtime.admission import Admission, arrival
-from holdfast.runtime.exporting import refuse_own_file
+from holdfast.runtime.transfer.admission import Admission, arrival
+from holdfast.runtime.transfer.exporting import refuse_own_file
 
 if TYPE_CHECKING:
     import os

@@ -3,7 +3,7 @@
 Answers for: `import_adk`: what SqliteSessionService and DatabaseSessionService keep,
 and what becomes of it.
 Leaves to others: reading rows (`adk_rows`), events as messages and where states are
-(`integrations`), what is in the store already (`runtime/admission`, `item_intake`).
+(`integrations`), what is in the store already (`runtime/transfer`, `item_intake`).
 Always holds: a database is only read; `HoldfastSessionService` gives back what was
 there; nothing is unpickled; what does not go in is told of, and the rest goes in; twice
 adds nothing.
@@ -56,7 +56,7 @@ from holdfast.integrations._adk_kept import (
     tag_of,
 )
 from holdfast.kinds.exported import MessageLine, SessionLine
-from holdfast.runtime.admission import Admission, arrival
+from holdfast.runtime.transfer.admission import Admission, arrival
 
 with extra("adk"):
     from google.adk.events.event import Event

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from holdfast.errors import BrokenFile, CannotOpen, HoldfastError, Unreachable
-from holdfast.runtime.exporting import refuse_own_file
+from holdfast.runtime.transfer.exporting import refuse_own_file
 
 if TYPE_CHECKING:
     import os

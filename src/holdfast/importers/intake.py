@@ -28,7 +28,7 @@ from holdfast.importers.report import (
     SetAside,
     sample_of,
 )
-from holdfast.runtime.batches import BATCH_MESSAGES, Batches
+from holdfast.runtime.transfer.batches import BATCH_MESSAGES, Batches
 
 if TYPE_CHECKING:
     from holdfast.store import Store

@@ -14,7 +14,7 @@ import msgspec
 
 from holdfast.errors import BadInput, Fenced, Held, HoldfastError
 from holdfast.importers.report import Others, SetAside, SetAsides, sample_of
-from holdfast.runtime.batches import BATCH_MESSAGES, Batches
+from holdfast.runtime.transfer.batches import BATCH_MESSAGES, Batches
 
 if TYPE_CHECKING:
     from holdfast.store import Store

@@ -32,7 +32,7 @@ from holdfast.integrations._langchain_messages import message_of
 from holdfast.integrations.langgraph.keeping import MARK, keep_checkpoint
 from holdfast.integrations.langgraph.talks import Left
 from holdfast.kinds.thread_records import Checkpoint
-from holdfast.runtime.batches import BATCH_MESSAGES, Batches
+from holdfast.runtime.transfer.batches import BATCH_MESSAGES, Batches
 
 if TYPE_CHECKING:
     from holdfast.store import Store

@@ -3,7 +3,7 @@
 Answers for: `import_openai_agents`: what SQLiteSession and AdvancedSQLiteSession keep
 in SQLite, and SQLAlchemySession there and on PostgreSQL; what of a row goes where.
 Leaves to others: reading a database (`databases`), items as messages (`integrations`),
-what is in the store already (`runtime/admission`).
+what is in the store already (`runtime/transfer`).
 Always holds: a database is only read; every item is kept so that `HoldfastSession`
 gives it back equal; a row that is no item, and whatever else does not go in, is told
 of, and the rest goes in; twice adds nothing.
@@ -39,7 +39,7 @@ from holdfast.importers.report import (
 )
 from holdfast.integrations._openai_items import draft_of
 from holdfast.kinds.exported import MessageLine, SessionLine
-from holdfast.runtime.admission import Admission, arrival
+from holdfast.runtime.transfer.admission import Admission, arrival
 
 if TYPE_CHECKING:
     from holdfast.store import Store

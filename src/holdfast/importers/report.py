@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from holdfast.runtime.admission import SessionsReport
+from holdfast.runtime.transfer.admission import SessionsReport
 
 NAMED_AT_MOST = 10_000
 _SAMPLE_CHARACTERS = 120

@@ -2,7 +2,7 @@
 
 Answers for: taking an agent to be run, giving it back, a process's heartbeat, finding
 who runs what and what is stale.
-Leaves to others: the agent as it lives in a process's memory (`runtime.agents`).
+Leaves to others: the agent as it lives in a process's memory (`runtime/agents`).
 Always holds: an agent is run by one process at most; a later run has a larger fence; a
 process gives one sign of life for all that it runs, however much that is.
 """

@@ -2,7 +2,7 @@
 
 Answers for: the records of the format, their JSON text, and making them of what a store
 has.
-Leaves to others: files (`runtime/exporting`), taking records in (`runtime/importing`).
+Leaves to others: files (`runtime/transfer`), taking records in (`runtime/transfer`).
 Always holds: text that is not of this format is refused with a reason; what is read is
 data, checked by type, and never code.
 

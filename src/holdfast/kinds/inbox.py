@@ -3,7 +3,7 @@
 Answers for: delivering messages, giving them out in their order, and setting aside what
 cannot be processed.
 Leaves to others: what a message is (`inbox_records`), calling a handler with one
-(`runtime/processing`), what it means to a machine (`machines`).
+(`runtime/jobs`), what it means to a machine (`machines`).
 Always holds: a message is known by its id alone; its place is after all that were there
 before it. Who changes one that is there has locked its recipient. Locks are taken in
 one order, the recipient, an id, the end of a recipient's messages: so who processes

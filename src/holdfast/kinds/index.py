@@ -2,7 +2,7 @@
 
 Answers for: which folders are in it, finding what their files hold, how compositions go
 together, what is wrong with them.
-Leaves to others: reading files and telling what has changed (`runtime.indexing`), what
+Leaves to others: reading files and telling what has changed (`runtime/index`), what
 a composition is (`index_drafts`), keeping what was read (`index_rows`).
 Always holds: the files are the truth, and nothing is written to them; of two files with
 one name and version, the one of the folder that was added first counts, then the one

@@ -7,7 +7,7 @@ written: `version: 1.10` is `1.10`. What it needs stands under `dependencies`,
 content.
 
 Answers for: finding these in a mapping, and saying what is wrong with them.
-Leaves to others: reading files (`runtime.composition_files`), keeping (`index`).
+Leaves to others: reading files (`runtime/index`), keeping (`index`).
 Always holds: a draft has a name, its content can be stored, and it names each thing
 that it needs once.
 """

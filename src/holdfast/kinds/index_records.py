@@ -2,7 +2,7 @@
 
 Answers for: the records, reading them from rows, checks of names, versions and folders.
 Leaves to others: what is done with them (`index`), what a file holds
-(`index_drafts`, `runtime.composition_files`).
+(`index_drafts`, `runtime/index`).
 """
 
 import functools

@@ -1,7 +1,7 @@
 """Rows of the index: what is known of a folder's files, and keeping what was read.
 
 Answers for: the rows of files, of what they hold, and of what that is found by.
-Leaves to others: reading files (`runtime.scanning`), finding compositions (`index`).
+Leaves to others: reading files (`runtime/index`), finding compositions (`index`).
 Always holds: what was read takes the place of exactly the row that it was compared
 with: who comes later with something older finds another revision, and changes nothing.
 """

@@ -3,7 +3,7 @@
 Answers for: putting jobs, finding them, their figures, deleting those that ended.
 Leaves to others: what a job is (`job_records`), whose turn it is (`job_rows`), claims
 (`job_claims`), how they end (`job_endings`), what handlers have done (`job_steps`),
-running them (`runtime/worker`).
+running them (`runtime/jobs`).
 Always holds: the same id twice is one job; a job that ended stays until it is purged.
 """
 

@@ -1,7 +1,7 @@
 """Replies: messages that are written while they come.
 
 Answers for: beginning a message, what is added to it, its end.
-Leaves to others: when to write down what has come (`runtime/replying`).
+Leaves to others: when to write down what has come (`runtime/sessions`).
 Always holds: what was written down of a message is there after a crash, and says that
 it is partial until its end was written; a piece is kept once, however often it is sent.
 """

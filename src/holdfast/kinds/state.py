@@ -2,8 +2,8 @@
 
 Answers for: what a section is in the store, within a transaction: reading it, changing
 single keys, what this process has not saved yet.
-Leaves to others: sections in memory (`sections`, `runtime/stating`), when they are
-saved (`runtime/saving`), what a merge is (`sections.merging`).
+Leaves to others: sections in memory (`sections`, `runtime/state`), when they are
+saved (`runtime/state`), what a merge is (`sections.merging`).
 Always holds: only keys that were changed are written; what this process has not saved
 yet is written before what a transaction does to the section, in that transaction.
 """

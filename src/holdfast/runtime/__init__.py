@@ -5,16 +5,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from holdfast.runtime.bus import Bus
     from holdfast.runtime.cache import Cache
+    from holdfast.runtime.jobs.handlers import Handler
     from holdfast.runtime.lifecycle import Lifecycle
-    from holdfast.runtime.requests import AsyncRequests, Requests
+    from holdfast.runtime.requests.requests import AsyncRequests, Requests
 
-__all__ = ["AsyncRequests", "Bus", "Cache", "Lifecycle", "Requests"]
+__all__ = ["AsyncRequests", "Bus", "Cache", "Handler", "Lifecycle", "Requests"]
 _WHERE = {
-    "AsyncRequests": "requests",
+    "AsyncRequests": "requests.requests",
     "Bus": "bus",
     "Cache": "cache",
+    "Handler": "jobs.handlers",
     "Lifecycle": "lifecycle",
-    "Requests": "requests",
+    "Requests": "requests.requests",
 }
 """The module of each name, which is loaded for those who ask for it."""
 

@@ -1,7 +1,7 @@
 """Reading: which tables a statement reads, on whichever engine.
 
 Answers for: the tables in a statement's text, by its name, as the journal calls them.
-Leaves to others: which statements a query uses (`runtime/queries`).
+Leaves to others: which statements a query uses (`runtime/watch`).
 Always holds: a table that some engine's text of a statement reads is among them, if
 need be one too many; none is left out.
 """

@@ -3,7 +3,7 @@
 Answers for: finding a section, taking changes in, what of all of them is not saved;
 one thread at a time, for as long as a look at memory takes; a signal's handler that
 comes amid that on the same thread.
-Leaves to others: what one section is (`memory`), when it is saved (`runtime/saving`).
+Leaves to others: what one section is (`memory`), when it is saved (`runtime/state`).
 Always holds: a section with changes that are not saved is never let go of; of the
 others, those that were used last are held. What a handler changes amid a piece of work
 on memory is taken in right after that piece.

@@ -21,7 +21,7 @@ from holdfast.contract import Kind, Registry
 from holdfast.engine import Row, Table, Terms, Transaction
 from holdfast.errors import Refused
 from holdfast.limits import Limits
-from holdfast.runtime.queries import Reading
+from holdfast.runtime.watch.queries import Reading
 
 Key: TypeAlias = tuple[Any, ...]
 Kinds: TypeAlias = str | Iterable[str] | Mapping[str, str | Iterable[str]]

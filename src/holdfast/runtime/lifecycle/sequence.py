@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import NotFound, StartFailed
 from holdfast.logs import logger
+from holdfast.runtime.leases.working import error_text
 from holdfast.runtime.lifecycle.calls import Call, Called, Steps, inside, is_async
 from holdfast.runtime.lifecycle.modules import CHECKPOINTS, Plan, Plans
 from holdfast.runtime.lifecycle.ordering import needing, ordered
@@ -25,7 +26,6 @@ from holdfast.runtime.lifecycle.phases import (
 )
 from holdfast.runtime.lifecycle.resources import Module, Resource, Resources
 from holdfast.runtime.lifecycle.store_steps import StoreSteps
-from holdfast.runtime.working import error_text
 
 if TYPE_CHECKING:
     import logging

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from holdfast.runtime import last_words
+from holdfast.runtime.state import last_words
 
 _TAKEN = (signal.SIGTERM, signal.SIGINT)
 

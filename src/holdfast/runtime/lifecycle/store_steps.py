@@ -19,7 +19,7 @@ from holdfast.runtime.checkpoints.keeper import Keeper, keeper_of
 from holdfast.runtime.lifecycle.calls import Call
 from holdfast.runtime.lifecycle.modules import CHECKPOINTS
 from holdfast.runtime.lifecycle.phases import Phase
-from holdfast.runtime.saving import known_saver
+from holdfast.runtime.state.saving import known_saver
 
 if TYPE_CHECKING:
     from holdfast.kinds.checkpoint_records import MemoryCheckpoint, Restoration

@@ -1,0 +1,1 @@
+"""Agents: shown by a store, and those that live in this process."""

@@ -1,0 +1,1 @@
+"""Events: as a store shows them."""

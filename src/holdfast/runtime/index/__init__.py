@@ -1,0 +1,1 @@
+"""The index: folders of compositions, scanned and watched."""

@@ -1,0 +1,1 @@
+"""Leases in hand: held for as long as a block of code runs."""

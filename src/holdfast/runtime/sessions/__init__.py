@@ -1,0 +1,1 @@
+"""Sessions in hand: talking, and replies written down while they come."""

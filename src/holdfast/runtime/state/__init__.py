@@ -1,0 +1,1 @@
+"""State: sections in memory, and how they come to the disk."""

@@ -1,0 +1,1 @@
+"""Transfer: sessions into a file, and out of one."""

@@ -1,0 +1,1 @@
+"""Watching: records and queries that are told each time they differ."""
