@@ -94,6 +94,17 @@ def test_another_programs_database_is_left_byte_for_byte(tmp_path, mode, read_on
     theirs.close()
 
 
+def test_a_path_that_is_none_is_refused_in_words(tmp_path, monkeypatch):
+    with pytest.raises(CannotOpen, match="NUL"):
+        holdfast.open("agent\0.db")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(CannotOpen, match="folder.* is gone"):
+        holdfast.open("agent.db")
+
+
 def test_an_empty_file_becomes_a_store(path):
     Path(path).touch()
     with holdfast.open(path) as store:

@@ -56,7 +56,14 @@ class Place:
     """Where a store's file is. Text for people, an identity for the engine."""
 
     def __init__(self, path: str) -> None:
-        self.path = os.path.realpath(path)
+        try:
+            self.path = os.path.realpath(path)
+        except ValueError:
+            raise CannotOpen(f"{path!r} is no path: it has a NUL in it") from None
+        except FileNotFoundError:
+            raise CannotOpen(
+                f"{path!r} is in no folder: the one that the program runs in is gone"
+            ) from None
         self._identity: tuple[int, int] | None = None
 
     def __str__(self) -> str:

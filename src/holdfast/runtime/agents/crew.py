@@ -4,7 +4,7 @@ Answers for: one living agent for each identity, however many ask at once; signs
 for all of them together, and for those that are being made; learning which another
 process has taken over; ending them.
 Leaves to others: who may run an agent (`kinds.agent_runs`), how callers ask
-(`agents`, `aagents`), who waits for whom (`flights`).
+(`shown`, `ashown`), who waits for whom (`flights`).
 Always holds: an agent lives here once at most; of a making that fails nothing is kept;
 what has ended is told so once.
 

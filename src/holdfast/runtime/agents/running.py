@@ -1,7 +1,7 @@
 """Running agents: what callers hold of an agent that lives here, and its end.
 
 Answers for: the record of an agent that lives, and telling it that it has ended.
-Leaves to others: how it came to live (`agents`, `aagents`), for how long
+Leaves to others: how it came to live (`shown`, `ashown`), for how long
 (`crew`).
 Always holds: what is called at an agent's end is called once.
 """

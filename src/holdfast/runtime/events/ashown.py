@@ -1,7 +1,7 @@
 """Events as an async store shows them: the same calls, awaited.
 
 Answers for: what of `store.events` is no single transaction, for asyncio.
-Leaves to others: what it does (`eventing`).
+Leaves to others: what it does (`shown`).
 """
 
 import asyncio

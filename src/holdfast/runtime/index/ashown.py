@@ -1,7 +1,7 @@
 """The index as an async store shows it: the same calls, awaited.
 
 Answers for: what of `store.index` is no single transaction, for asyncio.
-Leaves to others: what it does (`indexing`, `scanning`, `folder_watching`).
+Leaves to others: what it does (`shown`, `scanning`, `folder_watching`).
 Always holds: no file is read on the event loop; a scan whose caller is cancelled ends
 with the files that it is at, and leaves the index right as far as it has come.
 """

@@ -2,7 +2,7 @@
 
 Answers for: what of `store.observations` is no single transaction, for asyncio;
 functions that are awaited.
-Leaves to others: what it does (`observing`).
+Leaves to others: what it does (`shown`).
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 Answers for: the order in which requests are taken, one of each lane at a time; what of
 them a checkpoint keeps, and how that comes back.
 Leaves to others: waiting for the next one (`requests`), what a request is
-(`request_records`).
+(`records`).
 Always holds: an id is there once. What was active comes back as interrupted, before all
 that waited, and no more than so many times. All of it can be collected at any moment,
 whatever a thread was amid.

@@ -1,7 +1,7 @@
 """Requests: work in memory that a checkpoint keeps, and that a crash interrupts.
 
 Answers for: waiting for the next request, on a thread or an event loop.
-Leaves to others: what is done with requests (`request_queue`); when they are kept and
+Leaves to others: what is done with requests (`queue`); when they are kept and
 given back (`checkpoints`); work that may not be lost or done twice, for which there are
 jobs (`store.jobs`).
 """

@@ -1,7 +1,7 @@
 """State as an async store shows it: the same calls, awaited.
 
 Answers for: what of `store.state` is no single transaction, for asyncio.
-Leaves to others: what it does (`stating`). What is not saved is saved by the same
+Leaves to others: what it does (`shown`). What is not saved is saved by the same
 thread as for the sync face: an event loop may end before its timers do.
 """
 
