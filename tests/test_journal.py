@@ -256,7 +256,7 @@ MADE = [
     ("workspaces.touch", {"id": "w", "session": "s"},
      [("workspace_chat", "update", "w"), ("workspace_use", "update", "w")]),
     ("workspaces.leave", {"id": "w", "session": "s"},
-     [("workspace_chat", "delete", "w")]),
+     [("workspace_chat", "delete", "w"), ("workspace_use", "update", "w")]),
     ("workspaces.clean", {"older_than_seconds": 9_999}, []),
     ("workspaces.delete", {"id": "w"},
      [("workspace", "delete", "w"), ("workspace_use", "delete", "w")]),
