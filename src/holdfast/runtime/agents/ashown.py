@@ -22,6 +22,7 @@ from holdfast.runtime.agents.crew import Crew, crew_of
 from holdfast.runtime.agents.flights import Flight, Key, awaiting, under_way
 from holdfast.runtime.agents.running import Ended, RunningAgent
 from holdfast.runtime.agents.shown import check_callables, may_run, refuse_lost
+from holdfast.runtime.loops import running_loop
 
 if TYPE_CHECKING:
     from holdfast.astore import AsyncStore
@@ -199,7 +200,7 @@ def ended_on(
 
     On that loop itself it is called soon, and not waited for.
     """
-    if asyncio._get_running_loop() is loop:  # noqa: SLF001
+    if running_loop() is loop:
         task = loop.create_task(_called(ended, one))
         _ending.add(task)
         task.add_done_callback(_ending.discard)

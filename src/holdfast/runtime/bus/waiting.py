@@ -4,11 +4,11 @@ Always holds: to be woken before one waits is to be woken; a thread that runs an
 loop is not kept waiting, for nobody on that loop could go on.
 """
 
-import sys
 import threading
 from typing import Protocol
 
 from holdfast.errors import Refused
+from holdfast.runtime.loops import running_loop
 
 
 def has(mutex: threading.RLock) -> bool:
@@ -40,7 +40,7 @@ class ThreadWaiter:
 
     def __init__(self, instead: str) -> None:
         """Raises `Refused` on a thread that runs an event loop; says what to do."""
-        if _running_loop() is not None:
+        if running_loop() is not None:
             raise Refused(
                 f"this would keep the event loop waiting, and everyone on it: {instead}"
             )
@@ -86,7 +86,7 @@ class TaskWaiter:
         if self._woken:
             return not self._loop.is_closed()
         self._woken = True
-        if _running_loop() is self._loop:
+        if running_loop() is self._loop:
             self._event.set()
             return True
         try:
@@ -110,14 +110,3 @@ class TaskWaiter:
         except TimeoutError:
             return False
         return True
-
-
-def _running_loop() -> object:
-    """The event loop that this thread runs, or None."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:  # then no event loop was ever begun
-        return None
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast.errors import Refused
 from holdfast.runtime.checkpoints.calls import Call, Kept, amid, said, steadily
 from holdfast.runtime.daemons import Daemons
+from holdfast.runtime.loops import running_loop
 
 if TYPE_CHECKING:
     import asyncio
@@ -206,17 +207,6 @@ class Calls:
             pass
         for call in calls:
             call()
-
-
-def running_loop() -> object:
-    """The event loop that this thread runs, or None."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:  # then no event loop was ever begun
-        return None
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def _as_it_is(value: Any) -> Any:

@@ -16,8 +16,8 @@ from holdfast import edges
 from holdfast.errors import BadInput
 from holdfast.kinds.job_records import Ending, Job
 from holdfast.limits import Limits
+from holdfast.runtime.error_texts import error_text
 from holdfast.runtime.jobs.handlers import Handling
-from holdfast.runtime.leases.working import error_text
 
 if TYPE_CHECKING:
     import asyncio  # it loads slowly, and not everyone needs it

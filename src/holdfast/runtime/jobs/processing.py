@@ -28,7 +28,7 @@ from holdfast.errors import (
 )
 from holdfast.kinds.inbox_records import InboxMessage, InboxStatus
 from holdfast.kinds.job_records import Attempts
-from holdfast.runtime.leases.working import error_text
+from holdfast.runtime.error_texts import error_text
 
 if TYPE_CHECKING:
     from holdfast.astore import AsyncStore

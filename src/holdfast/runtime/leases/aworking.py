@@ -15,8 +15,8 @@ from holdfast.codec import Json
 from holdfast.errors import Fenced, HoldfastError, Refused
 from holdfast.kinds.leases import Lease
 from holdfast.kinds.task_records import FINISHED, Task, TaskLog, TaskStatus
+from holdfast.runtime.error_texts import error_text
 from holdfast.runtime.leases.leasing import RENEWALS_A_LEASE, Holding, new_holder
-from holdfast.runtime.leases.working import error_text
 
 if TYPE_CHECKING:
     from holdfast.astore import AsyncStore

@@ -15,12 +15,11 @@ from holdfast.codec import Json
 from holdfast.errors import Fenced, Refused
 from holdfast.kinds.leases import Lease
 from holdfast.kinds.task_records import FINISHED, Task, TaskLog, TaskStatus
+from holdfast.runtime.error_texts import error_text
 from holdfast.runtime.leases.leasing import HeldLease, renewed
 
 if TYPE_CHECKING:
     from holdfast.store import Store
-
-_ERROR_CHARACTERS = 1_000
 
 
 class Work:
@@ -91,9 +90,3 @@ def _fail(handle: Work, error: Exception) -> None:
             handle.fail(error_text(error))
     except (Fenced, Refused):
         return  # another has the task by now
-
-
-def error_text(error: BaseException) -> str:
-    """What an error says, as text that can be kept."""
-    text = f"{type(error).__name__}: {error}"[:_ERROR_CHARACTERS]
-    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\0")

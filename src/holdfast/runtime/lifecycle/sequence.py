@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import NotFound, StartFailed
 from holdfast.logs import logger
-from holdfast.runtime.leases.working import error_text
+from holdfast.runtime.error_texts import error_text
 from holdfast.runtime.lifecycle.calls import Call, Called, Steps, inside, is_async
 from holdfast.runtime.lifecycle.modules import CHECKPOINTS, Plan, Plans
 from holdfast.runtime.lifecycle.ordering import needing, ordered

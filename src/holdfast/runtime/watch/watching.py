@@ -7,7 +7,6 @@ Always holds: the first state is one of the store as it was or after the call; w
 given next differs from what was given before it; at rest, the newest was given.
 """
 
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from holdfast import edges
 from holdfast.core import Core
 from holdfast.errors import Closed, Refused, TimedOut
 from holdfast.patience import Patience
+from holdfast.runtime.loops import running_loop
 from holdfast.runtime.watch.callbacks import Callback
 from holdfast.runtime.watch.feeding import Feed, feed_of
 from holdfast.runtime.watch.queries import Outcome, Query
@@ -199,8 +199,7 @@ def none_came(patience: Patience) -> TimedOut:
 
 def _refuse_on_a_loop() -> None:
     """Raises `Refused` on a thread that runs an event loop."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:  # noqa: SLF001
+    if running_loop() is not None:
         raise Refused(
             "this would keep the event loop waiting, and everyone on it: watch with "
             "store.aio"
